@@ -1,0 +1,71 @@
+# What a network is, as values: nothing here touches the kernel, the clock or randomness.
+#
+#   impairment    Impairment: what one direction of a link does to packets
+#   loss          GilbertElliott, FourState: loss with a memory
+#   distribution  DelayTable: shapes of jitter
+#   slot          Slot: a radio cell's bursts
+#   schedule      Schedule: how an impairment goes on in time; Steps, Markov, Trace, ...
+#   presets       links, schedules and modifiers by name
+#   scenario      Scenario: several links, what happens on them, for so long
+#   topology      Topology over a networkx graph; Peer, Link, Segment
+#   capabilities  Capabilities: what a kernel can do
+#   durations     90, 90s, 1h
+#   rules         the validators they share
+"""Values: topologies, impairments, capabilities. Pure, validated at construction."""
+
+from linkem_py.model.capabilities import Capabilities
+from linkem_py.model.distribution import DelayTable
+from linkem_py.model.durations import format_duration, parse_duration
+from linkem_py.model.impairment import Impairment
+from linkem_py.model.loss import FourState, GilbertElliott
+from linkem_py.model.schedule import (
+    OUTAGE,
+    Bufferbloat,
+    Constant,
+    Handover,
+    Markov,
+    Modifier,
+    OrnsteinUhlenbeck,
+    Overlay,
+    Replay,
+    Schedule,
+    ScheduledChange,
+    Steps,
+    Stream,
+    Sum,
+    Trace,
+)
+from linkem_py.model.slot import Slot
+from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Peer, Segment, Topology
+
+__all__ = [
+    "DEFAULT_SEGMENT",
+    "OUTAGE",
+    "Bufferbloat",
+    "Capabilities",
+    "Constant",
+    "DelayTable",
+    "FourState",
+    "GilbertElliott",
+    "Handover",
+    "Impairment",
+    "Link",
+    "LinkKey",
+    "Markov",
+    "Modifier",
+    "OrnsteinUhlenbeck",
+    "Overlay",
+    "Peer",
+    "Replay",
+    "Schedule",
+    "ScheduledChange",
+    "Segment",
+    "Slot",
+    "Steps",
+    "Stream",
+    "Sum",
+    "Topology",
+    "Trace",
+    "format_duration",
+    "parse_duration",
+]

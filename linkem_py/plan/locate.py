@@ -1,0 +1,97 @@
+"""Which link a kernel object belongs to: the inverse of the handles."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+from linkem_py.model.topology import Link, LinkKey, Segment, Topology
+from linkem_py.plan import addressing, handles
+from linkem_py.plan.objects import (
+    U32,
+    Bridge,
+    Class,
+    Filter,
+    Forwarding,
+    Ifb,
+    Namespace,
+    Neighbour,
+    Object,
+    Qdisc,
+    Redirect,
+    Route,
+    Rule,
+    Veth,
+)
+
+_ISOLATION_DEVICE = re.compile(r"dup(\d+)-(\d+)")
+_ONE_DESTINATION = 0xFFFFFFFF  # the mask of an entry for one peer; entries for groups leave bits out
+
+
+def link_of(topology: Topology, made: Object) -> LinkKey | None:
+    """(source, destination, segment) of the link that an object is part of; None if of none alone.
+
+    The link need not be in the topology (it may be about to be added), its peers must.
+    """
+    if isinstance(made, Namespace | Bridge | Veth | Forwarding | Rule) or made.ns not in topology.peers:
+        return None
+    device = made.name if isinstance(made, Ifb) else made.dev
+    segment = _segment(topology, device)
+    if segment is None:
+        return None
+    if topology.classifier == "prio" and isinstance(made, Qdisc) and made.dev == addressing.interface(segment):
+        return _in_band(topology.outgoing(made.ns, segment.name), made)
+    number = _destination(made, device, segment)
+    for peer in topology.peers.values():
+        if peer.number == number:
+            key = (made.ns, peer.name, segment.name)
+            back = (peer.name, made.ns, segment.name)
+            if key in topology.links or back not in topology.links:
+                return key
+            # A pair's neighbour entries, and its ways to other segments, are there for either direction.
+            if isinstance(made, Neighbour):
+                return back
+            return None if isinstance(made, Route) and made.gateway else key
+    return None
+
+
+def _segment(topology: Topology, device: str) -> Segment | None:
+    isolation = _ISOLATION_DEVICE.fullmatch(device)
+    for segment in topology.segments.values():
+        if device == addressing.interface(segment) or (isolation and int(isolation[1]) == segment.number):
+            return segment
+    return None
+
+
+def _in_band(links: Iterable[Link], qdisc: Qdisc) -> LinkKey | None:
+    band = handles.destination_of(qdisc.handle)
+    return next((link.key for link in links if link.slot + 1 == band), None)
+
+
+def _destination(made: Object, device: str, segment: Segment) -> int | None:
+    """The number of the peer that an object leads to."""
+    isolation = _ISOLATION_DEVICE.fullmatch(device)
+    if isolation:
+        return int(isolation[2])
+    if isinstance(made, Neighbour):
+        return int.from_bytes(made.mac[-2:], "big")
+    if isinstance(made, Route):
+        return _next_hop(made, segment)
+    if isinstance(made, Qdisc):
+        return handles.destination_of(made.handle)
+    if isinstance(made, Class):
+        return handles.member_of(made.classid) if made.parent != handles.ROOT else None
+    if isinstance(made, Filter) and isinstance(made.options, U32):
+        leads = made.options.classid or isinstance(made.options.action, Redirect)
+        value, mask, _ = made.options.keys[0]
+        return value & 0xFFFF if leads and mask == _ONE_DESTINATION else None
+    return None
+
+
+def _next_hop(route: Route, segment: Segment) -> int | None:
+    subnet = ipaddress.ip_network(route.gateway or route.destination)
+    network = segment.ipv4 if subnet.version == 4 else segment.ipv6
+    if network is None or subnet.prefixlen < subnet.max_prefixlen:
+        return None
+    return int(subnet.network_address) - int(network.network_address)

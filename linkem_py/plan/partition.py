@@ -1,0 +1,112 @@
+"""Partitions: cuts between groups of peers, made at the hub so that links and their changes are untouched.
+
+Each port of a named peer marks what comes in with its group's number and lets out what has its own
+group's mark or none; so peers that are not named reach everybody, and whatever crosses the bridge,
+IPv6, multicast and ARP included, is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from linkem_py.errors import RequestError
+from linkem_py.model.topology import Peer, Segment, Topology
+from linkem_py.plan import addressing, handles, match
+from linkem_py.plan.objects import (
+    ETH_P_ALL,
+    HUB,
+    TC_H_CLSACT,
+    TC_H_EGRESS_FILTERS,
+    TC_H_INGRESS_FILTERS,
+    U32,
+    Clsact,
+    Drop,
+    Filter,
+    FilterOptions,
+    Mark,
+    Object,
+    Qdisc,
+    U32Key,
+    U32Table,
+)
+
+Groups = tuple[frozenset[str], ...]
+
+_MASK = 0xFFFF
+_EGRESS, _INGRESS = 1 << 20, 2 << 20
+_ACCEPT = 0x10001  # any class: clsact lets pass what a filter without an action matches
+_ANY = (U32Key(0, 0, 0),)
+
+
+def check(topology: Topology, groups: Sequence[Collection[str]]) -> Groups:
+    """The groups, checked: at least two, none empty, every peer known and in one group only."""
+    if len(groups) < 2:
+        raise RequestError("partition", "must have at least two groups", len(groups))
+    seen: dict[str, int] = {}
+    for index, group in enumerate(groups):
+        if isinstance(group, str) or not isinstance(group, Collection) or not group:
+            raise RequestError("partition", "must have groups of at least one peer name each", group)
+        for name in group:
+            check_peer(topology, name)
+            if seen.setdefault(name, index) != index:
+                raise RequestError("peer", "must not be in two groups", name, where="partition")
+    return tuple(frozenset(group) for group in groups)
+
+
+def check_peers(topology: Topology, groups: Groups) -> None:
+    """Every named peer is there (still)."""
+    for group in groups:
+        for name in group:
+            check_peer(topology, name)
+
+
+def check_peer(topology: Topology, name: str) -> None:
+    """The named peer is there."""
+    if not isinstance(name, str) or name not in topology.peers:
+        raise RequestError("peer", "is not in the topology", name, where="partition")
+
+
+def without(groups: Groups, name: str) -> Groups:
+    """The groups when a peer has gone. Groups keep their numbers, so nobody else's marks change."""
+    return tuple(group - {name} for group in groups)
+
+
+def hook(segment: Segment, peer: Peer) -> Iterator[Object]:
+    """What a peer's port in the hub has from the start, empty, so that a partition only adds entries.
+
+    From the start: adding clsact to a port that is up, or taking it away, loses what crosses it
+    meanwhile (qdisc_graft deactivates the device). In tables of our own: the kernel numbers root
+    tables itself, so entries in them cannot be named again.
+    """
+    port = addressing.port(segment, peer)
+    yield Qdisc(HUB, port, handles.CLSACT, TC_H_CLSACT, "clsact", Clsact())
+    for parent, table in ((TC_H_EGRESS_FILTERS, _EGRESS), (TC_H_INGRESS_FILTERS, _INGRESS)):
+        yield _filter(port, parent, table, U32Table(1))
+        yield _filter(port, parent, 1, U32(keys=_ANY, link=table))
+
+
+def cuts(topology: Topology, groups: Groups) -> Iterator[Object]:
+    """The entries on the hub's ports of every named peer."""
+    for mark, group in enumerate(groups, 1):
+        for name in sorted(group):
+            for segment in topology.segments_of(name):
+                yield from _cut(addressing.port(segment, topology.peers[name]), mark)
+
+
+def cuts_of(segment: Segment, peer: Peer, groups: Groups) -> Iterator[Object]:
+    """The entries on one peer's port; none if no group has it."""
+    for mark, group in enumerate(groups, 1):
+        if peer.name in group:
+            yield from _cut(addressing.port(segment, peer), mark)
+
+
+def _cut(port: str, mark: int) -> Iterator[Object]:
+    # What is let out comes before what comes in is marked, and the drop comes last.
+    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 1, U32(keys=_ANY, classid=_ACCEPT, mark=(0, _MASK)))
+    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 2, U32(keys=_ANY, classid=_ACCEPT, mark=(mark, _MASK)))
+    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 3, match.everything(action=Drop()))
+    yield _filter(port, TC_H_INGRESS_FILTERS, _INGRESS | 1, U32(keys=_ANY, action=Mark(mark)))
+
+
+def _filter(port: str, parent: int, handle: int, options: FilterOptions) -> Filter:
+    return Filter(HUB, port, parent, 1, ETH_P_ALL, handle, options)
