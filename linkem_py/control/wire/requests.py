@@ -1,0 +1,158 @@
+"""Commands as JSON, both ways. What is wrong with one is a `RequestError` that says where in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from linkem_py.control.wire.commands import Command, Heal, LinkUpdate, Partition, Update
+from linkem_py.control.wire.impairments import fields, fields_json
+from linkem_py.control.wire.shape import (
+    as_flag,
+    as_id,
+    as_list,
+    as_name,
+    as_object,
+    as_text,
+    check_names,
+    member,
+    refuse,
+    unknown,
+)
+from linkem_py.errors import RequestError
+from linkem_py.model import DEFAULT_SEGMENT, LinkKey
+from linkem_py.model.topology import link_name
+
+_UPDATE = frozenset({"id", "changes"})
+_CHANGE = frozenset({"src", "dst", "segment", "set", "clear"})
+_PARTITION = frozenset({"id", "groups"})
+_HEAL = frozenset({"id"})
+
+
+def update_of_link(link: LinkKey, data: dict[str, Any]) -> Update:
+    """``{"delay_ms": 80, "id": "7"}`` for one link: fields of `Impairment`, and perhaps ``id`` and ``clear``."""
+    named = as_id(data.get("id"))
+    clear = "clear" in data and as_flag(data["clear"], "clear")
+    if named is None and "clear" not in data and "id" not in data:
+        given = data
+    else:
+        given = {name: value for name, value in data.items() if name not in ("id", "clear")}
+    change = LinkUpdate(link, fields(given, link=link), clear)
+    if not given and not clear:
+        refuse("payload", 'must name a field of the impairment, or have "clear": true', data, link_name(link))
+    return Update(changes=(change,), id=named)
+
+
+def update(data: dict[str, Any]) -> Update:
+    """``{"id", "changes": [{"src", "dst", "segment", "set": {...}, "clear": true}, ...]}``."""
+    if not data.keys() <= _UPDATE:
+        check_names(data, ("id", "changes"))
+    named = as_id(data.get("id"))
+    entries = as_list(member(data, "changes"), "changes")
+    if not entries:
+        refuse("changes", "must name a link", entries)
+    changes = [_change(entry, f"changes[{number}]") for number, entry in enumerate(entries)]
+    if len({change.link for change in changes}) != len(changes):
+        _refuse_the_second(changes)
+    return Update(changes=tuple(changes), id=named)
+
+
+def partition(data: dict[str, Any]) -> Partition:
+    """``{"id", "groups": [["a"], ["b", "c"]]}``."""
+    if not data.keys() <= _PARTITION:
+        check_names(data, ("id", "groups"))
+    named = as_id(data.get("id"))
+    rows = as_list(member(data, "groups"), "groups")
+    if len(rows) < 2:
+        refuse("groups", "must be at least two", rows)
+    return Partition(groups=tuple(_group(row, f"groups[{number}]") for number, row in enumerate(rows)), id=named)
+
+
+def heal(data: dict[str, Any]) -> Heal:
+    """``{"id"}``."""
+    if not data.keys() <= _HEAL:
+        check_names(data, ("id",))
+    return Heal(id=as_id(data.get("id")))
+
+
+def command_id(data: dict[str, Any]) -> str | None:
+    """The command's id if it is a proper one: for the answer to a command that is broken otherwise."""
+    try:
+        return as_id(data.get("id"))
+    except RequestError:
+        return None
+
+
+_COMMANDS: dict[str, Callable[[dict[str, Any]], Command]] = {"set": update, "partition": partition, "heal": heal}
+COMMAND_NAMES = tuple(_COMMANDS)
+
+
+def command(data: dict[str, Any]) -> Command:
+    """The command named by ``command``: ``set``, ``partition`` or ``heal``; the rest as each of them has it."""
+    name = as_text(member(data, "command"), "command")
+    if name not in _COMMANDS:
+        refuse("command", unknown(name, _COMMANDS), name)
+    return named_command(name, {key: value for key, value in data.items() if key != "command"})
+
+
+def named_command(name: str, data: dict[str, Any]) -> Command:
+    """The command of that name, one of `COMMAND_NAMES`, from its JSON."""
+    return _COMMANDS[name](data)
+
+
+def command_json(command: Command) -> dict[str, Any]:
+    """The JSON that `command` reads. Raises `RequestError` for a field's value that JSON cannot hold."""
+    named = {} if command.id is None else {"id": command.id}
+    if isinstance(command, Update):
+        return {"command": "set", **named, "changes": [_change_json(change) for change in command.changes]}
+    if isinstance(command, Partition):
+        return {"command": "partition", **named, "groups": [sorted(group) for group in command.groups]}
+    return {"command": "heal", **named}
+
+
+def link(data: dict[str, Any], path: str = "") -> LinkKey:
+    """(source, destination, segment) from ``src``, ``dst`` and perhaps ``segment``."""
+    return (
+        as_name(member(data, "src", path), f"{path}src"),
+        as_name(member(data, "dst", path), f"{path}dst"),
+        as_name(data["segment"], f"{path}segment") if "segment" in data else DEFAULT_SEGMENT,
+    )
+
+
+def link_json(link: LinkKey) -> dict[str, Any]:
+    """``{"src", "dst", "segment"}``."""
+    return {"src": link[0], "dst": link[1], "segment": link[2]}
+
+
+def _change(entry: Any, path: str) -> LinkUpdate:
+    data = as_object(entry, path)
+    if not data.keys() <= _CHANGE:
+        check_names(data, ("src", "dst", "segment", "set", "clear"), f"{path}.")
+    key = link(data, f"{path}.")
+    clear = "clear" in data and as_flag(data["clear"], f"{path}.clear")
+    given = as_object(data["set"], f"{path}.set") if "set" in data else {}
+    if not given and not clear:
+        refuse(path, 'must have "set" with a field of the impairment, or "clear": true', data, link_name(key))
+    return LinkUpdate(key, fields(given, f"{path}.set.", key), clear)
+
+
+def _change_json(change: LinkUpdate) -> dict[str, Any]:
+    data = {**link_json(change.link), "set": fields_json(change.fields)}
+    return {**data, "clear": True} if change.clear else data
+
+
+def _refuse_the_second(changes: list[LinkUpdate]) -> None:
+    first: dict[LinkKey, int] = {}
+    for number, change in enumerate(changes):
+        if (before := first.setdefault(change.link, number)) != number:
+            name = link_name(change.link)
+            refuse(f"changes[{number}]", f"must not name the link of changes[{before}] again", name, name)
+
+
+def _group(row: Any, path: str) -> frozenset[str]:
+    names = [as_name(name, f"{path}[{number}]") for number, name in enumerate(as_list(row, path))]
+    if not names:
+        refuse(path, "must name a peer", names)
+    if len(set(names)) != len(names):
+        refuse(path, "must not name a peer twice", names)
+    return frozenset(names)

@@ -1,0 +1,40 @@
+# Networks that run.
+#
+#   network     Network: builds, changes and takes away
+#   blocking    BlockingNetwork: the same without asyncio
+#   peer        NetworkPeer: programs, sockets, calls in a peer
+#   processes   programs that end with the network, and the space they live in
+#   init        process 1 of that space (a script)
+#   mounts      an /etc/hosts with the peers' names
+#   sockets     asyncio streams over sockets in a peer
+#   statistics  counters, read from the kernel
+#   draft       changes of links, checked and not made yet
+#   journal     the last changes, and whoever is told
+#   schedules   what carries out the schedules of links
+#   recording   what happened, as a file
+#   changes     Applied, LinkStats: what was done and what is
+"""Running networks."""
+
+from linkem_py.runtime.blocking import BlockingNetwork, BlockingPeer
+from linkem_py.runtime.changes import Applied, Change, Clearing, LinkChange, LinkStats, NetworkStats
+from linkem_py.runtime.network import CapabilityWarning, Network
+from linkem_py.runtime.peer import NetworkPeer
+from linkem_py.runtime.recording import Recording, read_recording
+from linkem_py.runtime.schedules import ScheduleState
+
+__all__ = [
+    "Applied",
+    "BlockingNetwork",
+    "BlockingPeer",
+    "CapabilityWarning",
+    "Change",
+    "Clearing",
+    "LinkChange",
+    "LinkStats",
+    "Network",
+    "NetworkPeer",
+    "NetworkStats",
+    "Recording",
+    "ScheduleState",
+    "read_recording",
+]

@@ -1,0 +1,77 @@
+"""A running network without a kernel, for tests of what stands above it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from linkem_py import Network, Topology
+from linkem_py.kernel.codec.decode import ClassRow, QdiscRow
+from linkem_py.kernel.driver import KernelDriver
+from linkem_py.kernel.fake import INJECTED, FakeDriver
+from linkem_py.kernel.rollback import Failure
+from linkem_py.model import Capabilities, LinkKey
+from linkem_py.plan.operations import Operation
+
+
+class DryDriver(FakeDriver):
+    """`FakeDriver` with what else a network asks of its driver.
+
+    Attributes
+    ----------
+    batches : what was handed over at once, in order; the first is the network being built
+    refused : links of which every operation is refused
+    gate : while it is not set, the kernel thread stands still before it carries anything out
+    rows : what `qdiscs` returns by (peer, interface); without an entry the counters are zero
+    """
+
+    def __init__(self, capabilities: Capabilities, locate: Callable[[Operation], LinkKey | None]) -> None:
+        self.batches: list[Sequence[Operation]] = []
+        self.refused: set[LinkKey] = set()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.rows: dict[tuple[str, str], list[QdiscRow]] = {}
+        self.link_of = locate
+        super().__init__(capabilities, locate=locate)
+        self.batches.clear()
+
+    def apply(self, operations: Sequence[Operation]) -> None:
+        self.gate.wait()
+        self.batches.append(operations)
+        super().apply(operations)
+
+    def qdiscs(self, name: str, device: str) -> list[QdiscRow]:
+        return self.rows.get((name, device), [])
+
+    def classes(self, name: str, device: str, parents: Sequence[int]) -> list[ClassRow]:
+        return []
+
+    def _one(self, operation: Operation) -> Failure | None:
+        if self.refused and self.link_of(operation) in self.refused:
+            return INJECTED
+        return super()._one(operation)
+
+
+class DryNetwork(Network):
+    """A `Network` over a `DryDriver`: everything but programs and sockets in peers, on any machine."""
+
+    def __init__(self, topology: Topology, *, capabilities: Capabilities | None = None, **options: Any) -> None:
+        super().__init__(topology, **options)
+        self._dry_capabilities = capabilities if capabilities is not None else Capabilities()
+
+    @property
+    def dry(self) -> DryDriver:
+        """The driver, for looking and for breaking."""
+        return cast(DryDriver, self.kernel)
+
+    _few_steps = 0  # all on the kernel thread, which the gate can hold up
+
+    def _make_driver(self) -> KernelDriver:
+        return cast(KernelDriver, DryDriver(self.capabilities, self._link_of))
+
+    def _probe(self) -> Capabilities:
+        return self._dry_capabilities
+
+    def _evict(self, kernel: KernelDriver, name: str, steps: Sequence[Operation]) -> None:
+        kernel.apply(steps)  # nothing lives in the peer
