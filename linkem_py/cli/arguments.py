@@ -1,0 +1,183 @@
+"""The grammar of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from linkem_py.cli import kernel, network_arguments
+from linkem_py.cli.errors import UsageError
+
+USAGE = 2  # exit status
+
+_DESCRIPTION = "Emulates a network of peers on one Linux machine."
+_EPILOG = (
+    "TOPOLOGY is a Python file that defines topology(), the name of a module that does, or one of those that come "
+    "with linkem_py (linkem topologies lists them)."
+)
+_KERNEL = "where to run: auto (this kernel if it can, else a guest kernel), host, guest, or the PATH of a guest kernel"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are `UsageError`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        raise UsageError(f"{message} ({self.prog} --help tells more)")
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The options and words; what follows ``--`` is `options.command` (None without ``--``).
+
+    Raises `UsageError`, and SystemExit after --help and --version.
+    """
+    head, command = split(words)
+    parser = make_parser()
+    if not head:
+        parser.print_help()
+        parser.exit(USAGE)
+    options = parser.parse_args(head)
+    options.words = list(words)
+    options.command = command
+    if command is not None and options.name not in ("run", *network_arguments.WITH_COMMAND):
+        raise UsageError(f"linkem {options.name} takes no command after --")
+    return options
+
+
+def parse_inside(words: Sequence[str]) -> argparse.Namespace:
+    """The options of ``linkem inside``, which is not for people."""
+    parser = Parser(prog="linkem inside", allow_abbrev=False)
+    _topology(parser)
+    parser.add_argument("--name", dest="network")
+    return parser.parse_args(words)
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """What stands before the first ``--``, and what after it (None without)."""
+    if "--" not in words:
+        return list(words), None
+    at = list(words).index("--")
+    return list(words[:at]), list(words[at + 1 :])
+
+
+def make_parser() -> Parser:
+    """The whole grammar."""
+    parser = Parser(prog="linkem", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True, title="commands")
+    for name, about, fill in (
+        ("run", "run a network: measure it, or run a command in it", _run),
+        ("up", "run a network that stays up, to be controlled from outside", _up),
+        *network_arguments.commands(),
+        ("plan", "show what would be built for a topology, without building it", _plan),
+        ("topologies", "list the topologies that come with linkem_py", _json),
+        ("doctor", "say what this machine can do, and what to do about the rest", _doctor),
+        ("kernel", "build a guest kernel, list or remove them", kernel.fill),
+    ):
+        command = commands.add_parser(
+            name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        # Not set here if absent, so that it may also stand before the command.
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        fill(command)
+    commands.add_parser("guest", help="run any command in a guest kernel (linkem guest -- COMMAND)", add_help=False)
+    return parser
+
+
+class Version(argparse.Action):
+    """Prints the version, which is looked up only then, and leaves."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """As argparse calls it."""
+        from linkem_py import __version__
+
+        print(f"linkem {__version__}")
+        parser.exit()
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def _quiet(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-q", "--quiet", action="store_true", help="no notices")
+
+
+def _topology(command: argparse.ArgumentParser) -> None:
+    command.add_argument("topology", metavar="TOPOLOGY", help="a file or a name")
+    command.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the topology (any number)"
+    )
+    command.add_argument("--seed", metavar="N", type=_seed, help="seed of the run: the same losses again (Linux 6.6)")
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    command.usage = "linkem run TOPOLOGY [option ...] [-- COMMAND ...]"
+    command.epilog = (
+        "Without a COMMAND every link is measured, and asked is printed beside measured.\n"
+        "With one it runs in every peer at the same time (LINKEM_PEER says in which), its output after\n"
+        "the peer's name; the exit status is the highest of all, 124 if time was up before the end."
+    )
+    _topology(command)
+    command.add_argument("--duration", metavar="TIME", help="for so long: 90, 90s, 5m, 1h")
+    command.add_argument("--in", metavar="PEER", dest="peer", help="run the COMMAND in this peer alone, as it is")
+    command.add_argument("--report", metavar="FOLDER", help="write the report there: tables, plots, JSON")
+    _kernel(command)
+    _json(command)
+    _quiet(command)
+
+
+def _up(command: argparse.ArgumentParser) -> None:
+    _topology(command)
+    network_arguments.up(command)
+    _kernel(command)
+    _json(command)
+    _quiet(command)
+
+
+def _kernel(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--kernel", metavar="WHERE", default="auto", type=_where, help=_KERNEL)
+    command.add_argument("--memory", metavar="SIZE", default="1G", help="memory of a guest kernel (1G)")
+
+
+def _plan(command: argparse.ArgumentParser) -> None:
+    _topology(command)
+    command.add_argument(
+        "--without", metavar="CAPABILITY", action="append", default=[],
+        help="as for a kernel without it, such as mixed_duplicate or seed (any number)",
+    )  # fmt: skip
+    _json(command)
+    _quiet(command)
+
+
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-guest", action="store_true", help="do not start a guest kernel to try it")
+    _json(command)
+
+
+# --- values --------------------------------------------------------------------------------------
+
+
+def _seed(text: str) -> int:
+    try:
+        seed = int(text, 0)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed < 2**64:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 64 bits: {text!r}")
+    return seed
+
+
+def _where(text: str) -> str:
+    if text in ("auto", "host", "guest") or "/" in text:
+        return text
+    raise argparse.ArgumentTypeError(f"must be auto, host, guest or a path: {text!r}")

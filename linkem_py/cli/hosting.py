@@ -1,0 +1,225 @@
+"""Owns a network that stays up: the network itself, its names, its control socket, its MQTT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from linkem_py.cli.console import notice
+from linkem_py.cli.kernel_choice import Place
+from linkem_py.cli.start import Start
+from linkem_py.control.names import NamespaceNameError, NamespaceNames
+from linkem_py.control.registry import RUNNING, Claim
+from linkem_py.control.server import Server
+from linkem_py.control.station import Station
+from linkem_py.errors import GuestError
+from linkem_py.plan.objects import HUB
+
+if TYPE_CHECKING:
+    from linkem_py.control.program import Programs
+    from linkem_py.control.wire.states import Description
+    from linkem_py.runtime import Applied, Network
+
+EMBEDDED = "embedded"
+
+Show = Callable[[Station, dict[str, Any]], Awaitable[None]]
+
+
+@attrs.frozen
+class Hosted:
+    """A network that runs, wherever that is.
+
+    Attributes
+    ----------
+    programs : runs programs in its peers
+    named : its namespaces have names
+    """
+
+    station: Station
+    programs: Programs
+    named: bool = False
+
+
+async def host(
+    claim: Claim, start: Start, options: argparse.Namespace, *, duration_s: float | None, show: Show
+) -> None:
+    """Bring the network up and keep it until SIGINT, SIGTERM, a client's ``down`` or the end of its time.
+
+    `show` is called once all is ready, with the station and the facts of the network; it goes on showing until it is
+    cancelled, or it returns at once. Raises what starting raises, `GuestError` if the guest dies,
+    and CancelledError for a signal before all is ready.
+    """
+    owner = asyncio.current_task()
+    assert owner is not None
+    end: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # why, if nobody asked for it
+
+    def stop() -> None:
+        if not end.done():
+            end.set_result("")
+
+    ready = False
+
+    def interrupted() -> None:
+        stop()
+        if not ready:
+            owner.cancel()
+
+    async with AsyncExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, interrupted)
+        hosted = await _open(stack, claim, start, options, end)
+        facts = await _open_surfaces(stack, claim, hosted, options, stop)
+        ready = True
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(_awaited(show(hosted.station, facts)))
+            await asyncio.wait([end], timeout=duration_s)
+            showing.cancel()
+    if end.done() and (reason := end.result()):
+        raise GuestError(reason)
+
+
+async def _awaited(showing: Awaitable[None]) -> None:
+    await showing
+
+
+async def _open(
+    stack: AsyncExitStack, claim: Claim, start: Start, options: argparse.Namespace, end: asyncio.Future[str]
+) -> Hosted:
+    if start.decision.place is Place.GUEST:
+        return await _open_guest(stack, claim, start, options, end)
+    from linkem_py.control.local import LocalStation
+    from linkem_py.control.programs import LocalPrograms
+    from linkem_py.runtime import Network
+
+    net = await stack.enter_async_context(Network(start.topology, seed=options.seed))
+    station = await stack.enter_async_context(LocalStation(net, name=claim.name))
+    named = False
+    if start.decision.place is Place.HERE:
+        named = open_names(stack, claim, net, station.notice, quiet=options.quiet or options.json)
+    else:
+        notice(
+            "the namespaces have no names under /run/netns, because this is a user namespace: "
+            f"linkem exec {claim.name} PEER -- COMMAND runs a command in a peer",
+            quiet=options.quiet or options.json,
+        )
+    return Hosted(station, LocalPrograms(net), named)
+
+
+async def _open_guest(
+    stack: AsyncExitStack, claim: Claim, start: Start, options: argparse.Namespace, end: asyncio.Future[str]
+) -> Hosted:
+    from linkem_py.control.guest import GuestNetwork
+
+    kernel = start.decision.guest
+    guest = await stack.enter_async_context(
+        GuestNetwork(
+            options.topology,
+            settings=options.set,
+            seed=options.seed,
+            name=claim.name,
+            kernel=None if kernel is None else str(kernel.path),
+            memory=options.memory,
+            tell=notice,
+        )
+    )
+
+    def ended(future: asyncio.Future[str]) -> None:
+        if not end.done() and not future.cancelled():
+            end.set_result(future.result() or "the guest kernel has ended")
+
+    guest.ended.add_done_callback(ended)
+    stack.callback(guest.ended.remove_done_callback, ended)  # when it is we who end it
+    return Hosted(guest.station, guest.station)
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def open_names(stack: AsyncExitStack, claim: Claim, net: Network, tell: Callable[[str], None], *, quiet: bool) -> bool:
+    """Name the namespaces, now and as peers come and go. False where that is not allowed."""
+    names = NamespaceNames(claim.name, lambda named: claim.update(namespaces=named))
+    stack.enter_context(names)
+    found = {peer: net.namespace(peer).fd for peer in net.topology.peers}
+    try:
+        names.add({"": net.kernel.namespaces[HUB].fd, **found})
+    except OSError as error:
+        notice(f"the namespaces have no names under /run/netns: {error.strerror}", quiet=quiet)
+        return False
+
+    def follow(applied: Applied) -> None:
+        try:
+            if applied.what == "add_peer" and applied.peer is not None:
+                names.add({applied.peer: net.namespace(applied.peer).fd})
+            elif applied.what == "remove_peer" and applied.peer is not None:
+                names.discard(applied.peer)
+        except (NamespaceNameError, OSError) as error:
+            tell(f"peer {applied.peer}: its namespace's name: {error}")
+
+    stack.callback(net.subscribe(follow))
+    return True
+
+
+# --- surfaces ------------------------------------------------------------------------------------
+
+
+async def _open_surfaces(
+    stack: AsyncExitStack, claim: Claim, hosted: Hosted, options: argparse.Namespace, stop: Callable[[], None]
+) -> dict[str, Any]:
+    server = await stack.enter_async_context(
+        Server(hosted.station, name=claim.name, programs=hosted.programs, on_down=stop)
+    )
+    await server.listen_unix(claim.socket)
+    mqtt = await _open_mqtt(stack, claim, hosted.station, options) if options.mqtt is not None else []
+    description = await hosted.station.describe()
+    claim.update(
+        state=RUNNING,
+        started_at=description.started_at,
+        kernel=description.release,
+        peers=tuple(description.peers),
+        links=len(description.links),
+        mqtt=mqtt[0] if mqtt else "",
+    )
+    return _facts(claim, description, mqtt, f"{options.mqtt_prefix}/{claim.name}", named=hosted.named)
+
+
+async def _open_mqtt(stack: AsyncExitStack, claim: Claim, station: Station, options: argparse.Namespace) -> list[str]:
+    """The broker's addresses, without what is secret in them."""
+    from linkem_py.control.mqtt import EmbeddedBroker, MqttControl
+
+    url, addresses = options.mqtt, []
+    if url == EMBEDDED:
+        broker = await stack.enter_async_context(EmbeddedBroker())
+        url = broker.control_url
+        addresses = [broker.url, broker.websocket_url]
+    control = await stack.enter_async_context(
+        MqttControl(station, url, prefix=options.mqtt_prefix, name=claim.name, stats_interval_s=options.stats_interval)
+    )
+    return addresses or [str(control.url)]
+
+
+def _facts(claim: Claim, description: Description, mqtt: list[str], topics: str, *, named: bool) -> dict[str, Any]:
+    """What to tell whoever brought the network up."""
+    return {
+        "name": claim.name,
+        "topology": description.topology,
+        "pid": claim.record.pid,
+        "place": claim.record.place,
+        "kernel": description.release,
+        "seed": description.seed,
+        "notes": list(description.notes),
+        "peers": {
+            name: {segment: list(found) for segment, found in addresses.items()}
+            for name, addresses in description.peers.items()
+        },
+        "links": len(description.links),
+        "socket": str(claim.socket),
+        "mqtt": mqtt,
+        "topics": topics if mqtt else "",
+        "named": named,
+    }

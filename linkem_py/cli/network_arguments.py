@@ -1,0 +1,185 @@
+"""The grammar of the commands for networks that stay up."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+Fill = Callable[[argparse.ArgumentParser], None]
+
+WITH_COMMAND = ("exec",)  # those that take a command after --
+
+_WHICH = "NAME may be left out while exactly one network runs."
+_FIELDS = (
+    "A value is a number, true, false, none (takes the setting away), a name, JSON, or a loss model:\n"
+    "loss=gilbert_elliott:P,R[,BAD,GOOD], loss=four_state:P13[,P31,P32,P23,P14], all in percent."
+)
+
+
+def commands() -> tuple[tuple[str, str, Fill], ...]:
+    """Name, what it does, and what adds its arguments."""
+    return (
+        ("list", "list the networks that run", _list),
+        ("show", "show a network: peers, addresses, links, what is in force", _show),
+        ("set", "change a link: only the fields that are named", _set),
+        ("clear", "take the whole impairment of a link away", _clear),
+        ("partition", "cut everything between groups of peers", _partition),
+        ("heal", "end the partition", _heal),
+        ("stats", "show the counters of every link", _stats),
+        ("watch", "show what happens in a network, as it happens", _watch),
+        ("exec", "run a command in a peer of a running network", _exec),
+        ("shell", "open a shell in a peer of a running network", _shell),
+        ("down", "end a network, or clean up after one whose owner died", _down),
+        ("schema", "print the JSON Schema of what is said over MQTT and the control socket", _schema),
+        ("completion", "print what makes a shell complete linkem's words", _completion),
+    )
+
+
+def up(command: argparse.ArgumentParser) -> None:
+    """What `up` has beside what describes the topology and the kernel."""
+    command.usage = "linkem up TOPOLOGY [option ...]"
+    command.epilog = (
+        "In the foreground it shows the links until Ctrl-C, or SIGTERM, takes the network down.\n"
+        "For root the peers' namespaces have names: ip netns exec NAME.PEER COMMAND."
+    )
+    command.add_argument("--name", dest="network", help="the network's name (the topology's)")
+    command.add_argument("-d", "--detach", action="store_true", help="go on in the background, once the network is up")
+    command.add_argument("--duration", metavar="TIME", help="for so long: 90, 90s, 5m, 1h")
+    command.add_argument(
+        "--mqtt", metavar="URL", help="control it over this broker too; embedded: over one of its own, on loopback"
+    )
+    command.add_argument("--mqtt-prefix", metavar="PREFIX", default="linkem", help="of all topics (linkem)")
+    command.add_argument(
+        "--stats-interval", metavar="S", type=seconds, default=1.0, help="between counters over MQTT, in seconds (1)"
+    )
+
+
+def seconds(text: str) -> float:
+    """A number of seconds above 0. Raises argparse's error."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0: {text!r}")
+    return value
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def _remote(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--mqtt", metavar="URL", help="reach the network over this broker (NAME is needed then)")
+    command.add_argument("--mqtt-prefix", metavar="PREFIX", default="linkem", help="of all topics (linkem)")
+
+
+def _one(command: argparse.ArgumentParser) -> None:
+    """A network, reached from here or over a broker."""
+    command.add_argument("network", metavar="NAME", nargs="?", help=f"the network. {_WHICH}")
+    _remote(command)
+    _json(command)
+
+
+def _words(command: argparse.ArgumentParser, usage: str, about: str) -> None:
+    command.usage = f"linkem {usage}"
+    command.epilog = about
+    command.add_argument("arguments", nargs="+", help=argparse.SUPPRESS)
+
+
+def _list(command: argparse.ArgumentParser) -> None:
+    _json(command)
+
+
+def _show(command: argparse.ArgumentParser) -> None:
+    _one(command)
+
+
+def _set(command: argparse.ArgumentParser) -> None:
+    _words(command, "set [NAME] SRC DST FIELD=VALUE ... [option ...]", f"{_WHICH}\n{_FIELDS}")
+    _segment(command)
+    command.add_argument("--both", action="store_true", help="the same for the way back, at the same time")
+    command.add_argument("--clear", action="store_true", help="take everything else of the link away")
+    _remote(command)
+    _json(command)
+
+
+def _clear(command: argparse.ArgumentParser) -> None:
+    _words(command, "clear [NAME] SRC DST [option ...]", _WHICH)
+    _segment(command)
+    command.add_argument("--both", action="store_true", help="the way back too, at the same time")
+    _remote(command)
+    _json(command)
+
+
+def _segment(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--segment", metavar="SEGMENT", default="lan", help="the link's segment (lan)")
+
+
+def _partition(command: argparse.ArgumentParser) -> None:
+    command.usage = "linkem partition NAME PEER,PEER... PEER,PEER... [option ...]"
+    command.epilog = "Replaces an earlier partition. Peers that are not named reach all groups."
+    command.add_argument("network", metavar="NAME", help="the network")
+    command.add_argument(
+        "groups", metavar="GROUP", nargs="+", help="peers, with commas between them; at least two groups"
+    )
+    _remote(command)
+    _json(command)
+
+
+def _heal(command: argparse.ArgumentParser) -> None:
+    _one(command)
+
+
+def _stats(command: argparse.ArgumentParser) -> None:
+    _one(command)
+    command.add_argument(
+        "--interval", metavar="S", type=seconds, help="go on, every S seconds, with the rate since the last time"
+    )
+
+
+def _watch(command: argparse.ArgumentParser) -> None:
+    _one(command)
+
+
+def _exec(command: argparse.ArgumentParser) -> None:
+    _words(
+        command,
+        "exec [NAME] PEER -- COMMAND ...",
+        f"{_WHICH}\nThe exit status is the command's; 128 + N if signal N ended it, 127 if there is no such command.",
+    )
+    _refuse_remote(command)
+
+
+def _shell(command: argparse.ArgumentParser) -> None:
+    _words(command, "shell [NAME] PEER", f"{_WHICH}\nThe shell is $SHELL, else /bin/sh.")
+    _refuse_remote(command)
+
+
+def _refuse_remote(command: argparse.ArgumentParser) -> None:
+    """So that whoever tries it is told why not."""
+    command.add_argument("--mqtt", metavar="URL", help=argparse.SUPPRESS)
+
+
+def _down(command: argparse.ArgumentParser) -> None:
+    command.usage = "linkem down NAME... | linkem down --all"
+    command.add_argument("networks", metavar="NAME", nargs="*", help="the networks")
+    command.add_argument("--all", action="store_true", help="all of this user's")
+    command.add_argument("-q", "--quiet", action="store_true", help="no notices")
+    _json(command)
+    _refuse_remote(command)
+
+
+def _schema(command: argparse.ArgumentParser) -> None:
+    command.add_argument("payload", metavar="PAYLOAD", nargs="?", help="one payload, such as set (all of them)")
+
+
+def _completion(command: argparse.ArgumentParser) -> None:
+    command.usage = "linkem completion bash|zsh|fish"
+    command.epilog = (
+        'bash: eval "$(linkem completion bash)"   in ~/.bashrc\n'
+        'zsh:  eval "$(linkem completion zsh)"    in ~/.zshrc, after compinit\n'
+        "fish: linkem completion fish | source    in ~/.config/fish/config.fish"
+    )
+    command.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")

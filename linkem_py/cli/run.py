@@ -1,0 +1,109 @@
+"""``linkem run``: brings a network up, then measures it or runs a command in it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linkem_py.cli import arguments, kernel_choice, start
+from linkem_py.cli.console import notice, print_json
+from linkem_py.cli.errors import UsageError
+from linkem_py.cli.kernel_choice import Decision, Place
+
+if TYPE_CHECKING:
+    from linkem_py.model import Topology
+    from linkem_py.report import Report
+
+_FILE_WIDTH = 160  # of tables that go into a file or a pipe, where nothing wraps
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status: 0 after a measurement, or that of the command."""
+    _check(options)
+    started = start.prepare(options)
+    if isinstance(started, int):
+        return started
+    topology, decision = started.topology, started.decision
+    duration_s = start.parse_seconds(options.duration)
+    if options.peer is not None:
+        topology.peer(options.peer)
+    if options.report:
+        # Early: to find out that it cannot be made. And where /tmp is covered in a guest, only what
+        # was there before it started is the host's.
+        Path(options.report).mkdir(parents=True, exist_ok=True)
+    if decision.place is Place.GUEST:
+        return _in_guest(options, decision)
+    import asyncio
+
+    with start.warnings_as_notices(quiet=options.quiet or options.json):
+        if options.command is not None:
+            from linkem_py.cli.commands import run_command
+
+            return asyncio.run(run_command(topology, options, duration_s))
+        report = asyncio.run(_measured(topology, options, duration_s))
+        _show(report, topology, options)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.command == []:
+        raise UsageError("no command after --")
+    if options.command is None and options.peer is not None:
+        raise UsageError("--in needs a command: linkem run TOPOLOGY --in PEER -- COMMAND")
+    if options.command is not None and options.report:
+        raise UsageError("--report is for a measurement, and with a command nothing is measured")
+
+
+def _in_guest(options: argparse.Namespace, decision: Decision) -> int:
+    """The same command line once more, in a guest; its output and exit status are passed on."""
+    from linkem_py.guest import run_in_guest
+
+    notice(decision.notice, quiet=options.quiet or options.json or not decision.notice)
+    head, command = arguments.split(options.words)
+    words = [*head, "--kernel", kernel_choice.HOST]
+    if command is not None:
+        words += ["--", *command]
+    try:
+        return run_in_guest(
+            [sys.executable, "-m", start.MODULE, *words],
+            kernel=decision.guest,
+            memory=options.memory,
+            hand_over=options.owner,  # or a caller would be left without its standard output
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+# --- measuring -----------------------------------------------------------------------------------
+
+
+async def _measured(topology: Topology, options: argparse.Namespace, duration_s: float | None) -> Report:
+    from linkem_py.cli.progress import shown_progress
+    from linkem_py.report import measure
+    from linkem_py.runtime import Network
+
+    async with Network(topology, seed=options.seed) as network:
+        with shown_progress(off=options.quiet or options.json) as progress:
+            return await measure(network, duration_s=duration_s, progress=progress)
+
+
+def _show(report: Report, topology: Topology, options: argparse.Namespace) -> None:
+    if options.report:
+        from linkem_py.report import write
+
+        write(report, topology, Path(options.report))
+    if options.json:
+        print_json(report.as_json())
+        return
+    from rich.console import Console
+
+    from linkem_py.report import render_table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    console.print(render_table(report))
+    if options.report:
+        notice(f"the report is in {options.report}", quiet=options.quiet)

@@ -1,0 +1,101 @@
+"""What brings a network up, before there is one: a kernel, the topology, and room for both."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from linkem_py.cli import facts, user_namespace
+from linkem_py.cli.console import notice
+from linkem_py.cli.errors import UsageError
+from linkem_py.cli.kernel_choice import Decision, Facts, Kernel, Place, decide
+from linkem_py.errors import LinkemError
+
+if TYPE_CHECKING:
+    from linkem_py.model import Topology
+
+MODULE = "linkem_py.cli.main"
+
+
+@attrs.frozen
+class Start:
+    """A topology, and where it is to run."""
+
+    topology: Topology
+    decision: Decision
+
+
+def prepare(options: argparse.Namespace) -> Start | int:
+    """Find out where to run, enter a user namespace if it takes one, load the topology.
+
+    Where this process cannot enter one, the whole command line runs in another process, whose exit
+    status is returned. Raises what `decide` and `load_topology` do.
+    """
+    found = facts.find_facts(options.kernel)
+    # Before anything is imported that starts a thread; what the topology needs is not known yet.
+    early = _try_to_decide(options.kernel, found)
+    if early is not None and early.place is Place.NAMESPACE:
+        if not (options.owner and user_namespace.is_single_threaded()):
+            return subprocess.call([sys.executable, "-m", MODULE, *options.words])
+        user_namespace.enter()
+        found = found.entered()
+    from linkem_py.cli.load import load_topology
+
+    topology = load_topology(options.topology, options.set)
+    decision = _decide_for(topology, options.kernel, found)
+    if decision.place is Place.NAMESPACE:
+        raise LinkemError("this process has threads and cannot enter a user namespace")
+    if early is not None and early.place is Place.NAMESPACE and decision.place is Place.HERE:
+        decision = attrs.evolve(decision, place=Place.NAMESPACE)
+    return Start(topology, decision)
+
+
+def parse_seconds(text: str | None, option: str = "--duration") -> float | None:
+    """A duration from the command line, in seconds. Raises `UsageError`."""
+    from linkem_py.errors import TopologyError
+    from linkem_py.model import parse_duration
+
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except TopologyError as error:
+        raise UsageError(f"{option} {error.rule}: {text!r}") from error
+
+
+@contextlib.contextmanager
+def warnings_as_notices(*, quiet: bool) -> Iterator[None]:
+    """Warnings in the manner of notices, without the place in the code that they come from."""
+    from linkem_py.runtime import CapabilityWarning
+
+    def show(message: Warning | str, category: type[Warning], *_where: Any, **_how: Any) -> None:
+        # Of these the report has every one, and so have the notes of a network that runs a command.
+        notice(str(message), quiet=quiet or issubclass(category, CapabilityWarning))
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _try_to_decide(asked: str, found: Facts) -> Decision | None:
+    try:
+        return decide(asked, found)
+    except LinkemError:
+        return None  # a topology that cannot be loaded is to be complained of first
+
+
+def _decide_for(topology: Topology, asked: str, found: Facts) -> Decision:
+    from linkem_py.model import Capabilities
+    from linkem_py.plan.requirements import unmet
+
+    def lacks(kernel: Kernel) -> tuple[str, ...]:
+        return unmet(topology, Capabilities(**kernel.capabilities)) if kernel.capabilities else kernel.missing
+
+    return decide(asked, found, lacks)

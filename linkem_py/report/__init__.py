@@ -1,0 +1,35 @@
+# Measures a running network and says asked beside measured.
+#
+#   model       Report, LinkReport, Figure, Verdict: what was measured, as values
+#   measure     measure(): all of it
+#   calibrate   what the machine itself does to packets
+#   pace        how many probes each link gets, and when (pure)
+#   stations    the sockets
+#   datagrams   sendmmsg, recvmmsg, kernel timestamps
+#   probes      one-way probes and echoes
+#   goodput     filling links that have a rate
+#   expect      what an impairment comes to by the kernel's formulas (pure)
+#   judge       from a link's samples to its figures (pure)
+#   figures     confidence intervals and verdicts (pure)
+#   table       for the terminal
+#   markdown    for a file
+#   pictures    the graph, the distributions (matplotlib)
+#   files       report.md, report.json, graph.png, distributions.png
+"""Reports: asked beside measured."""
+
+from linkem_py.report.files import write
+from linkem_py.report.measure import measure
+from linkem_py.report.model import DelayDistribution, Figure, LinkReport, Machine, Report, Verdict
+from linkem_py.report.table import render_table
+
+__all__ = [
+    "DelayDistribution",
+    "Figure",
+    "LinkReport",
+    "Machine",
+    "Report",
+    "Verdict",
+    "measure",
+    "render_table",
+    "write",
+]

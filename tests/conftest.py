@@ -1,0 +1,166 @@
+"""What all tests share: the meaning of the markers, the check for leaks, and the record of a run.
+
+`@pytest.mark.kernel("ifb", "clsact")` needs a kernel in which networks run, with the capabilities
+named (fields of `linkem_py.model.Capabilities`); where one is missing, the test is skipped and the
+reason says which. `make test` runs those tests once more in a user-mode kernel: the host's run writes
+`--record=FILE`, the other takes what was missing from it by `--retry=FILE`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from linkem_py.errors import LinkemError
+from linkem_py.testing.leaks import Snapshot, left_since, mark_processes
+
+if TYPE_CHECKING:
+    from linkem_py.model import Capabilities
+
+# No deadline: how long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("linkem_py", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("linkem_py")
+
+
+@functools.cache
+def capabilities() -> Capabilities:
+    from linkem_py.kernel.probe import probe
+
+    return probe()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("linkem_py")
+    group.addoption("--record", type=Path, metavar="FILE", help="write a line for every finished test")
+    group.addoption("--retry", type=Path, metavar="FILE", help="only tests that lacked something there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    mark_processes()
+    if record := config.getoption("record"):
+        config.pluginmanager.register(Record(record))
+
+
+# ------------------------------------------------------------------------------------- markers
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.get_closest_marker("netem"):
+        item.add_marker(pytest.mark.kernel("netem"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    path = config.getoption("retry")
+    if path is None:
+        return
+    wanted = {entry["test"] for entry in map(json.loads, path.read_text().splitlines()) if entry["lacks"]}
+    dropped = [item for item in items if item.nodeid not in wanted]
+    items[:] = [item for item in items if item.nodeid in wanted]
+    config.hook.pytest_deselected(items=dropped)
+
+
+@functools.cache
+def why_no_guest() -> str:
+    """Why no user-mode kernel can be booted here; empty if one can."""
+    from linkem_py.guest.kernels import find_kernel
+
+    if os.environ.get("LINKEM_GUEST"):
+        return "already in a user-mode kernel"
+    try:
+        find_kernel()
+    except LinkemError as error:
+        return str(error)
+    return ""
+
+
+def lacking(item: pytest.Item) -> list[str]:
+    """The capabilities that a kernel test needs and this kernel does not have."""
+    named = {name for marker in item.iter_markers("kernel") for name in marker.args}
+    found = capabilities()
+    return sorted({*found.missing, *(name for name in named if not getattr(found, name))})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("guest") and (reason := why_no_guest()):
+        pytest.skip(reason)
+    if item.get_closest_marker("kernel"):
+        item.user_properties.append(("kernel", True))
+        if lacks := lacking(item):
+            item.user_properties.append(("lacks", lacks))
+            pytest.skip(f"this kernel lacks: {', '.join(lacks)}")
+
+
+# --------------------------------------------------------------------------------------- leaks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _reported_leaks(request: pytest.FixtureRequest) -> Iterator[set[str]]:
+    """What tests were seen to leave. At the end, whatever else is left fails the run."""
+    reported: set[str] = set()
+    if not any(item.get_closest_marker("kernel") for item in request.session.items):
+        yield reported
+        return
+    before = Snapshot.take()
+    yield reported
+    _fail_for(left_since(before, known=reported), "the whole run")
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(request: pytest.FixtureRequest, _reported_leaks: set[str]) -> Iterator[None]:
+    if not request.node.get_closest_marker("kernel"):
+        yield
+        return
+    before = Snapshot.take()
+    yield
+    left = left_since(before)
+    _reported_leaks.update(left)
+    _fail_for(left, "the test")
+
+
+def _fail_for(left: list[str], whose: str) -> None:
+    if left:
+        pytest.fail("\n  ".join([f"left by {whose}:", *left]), pytrace=False)
+
+
+# -------------------------------------------------------------------------------------- record
+
+
+class Record:
+    """Writes each test's end at once: what a crash of the kernel leaves is the tests before it."""
+
+    def __init__(self, path: Path) -> None:
+        self._outcomes: dict[str, str] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", buffering=1)
+
+    def pytest_unconfigure(self) -> None:
+        self._file.close()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._write(report.nodeid, "failed", {})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        before = self._outcomes.get(report.nodeid, "passed")
+        self._outcomes[report.nodeid] = report.outcome if before == "passed" else before
+        if report.failed:
+            self._outcomes[report.nodeid] = "failed"
+        if report.when == "teardown":
+            self._write(report.nodeid, self._outcomes.pop(report.nodeid), dict(report.user_properties))
+
+    def _write(self, test: str, outcome: str, properties: dict[str, object]) -> None:
+        entry = {
+            "test": test,
+            "outcome": outcome,
+            "kernel": properties.get("kernel", False),
+            "lacks": properties.get("lacks", []),
+        }
+        self._file.write(json.dumps(entry) + "\n")

@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import examples
+from examples import live_control, pubsub_latency, request_latency, tcp_window
+from topologies import regions
+
+COMMANDS = {
+    "request_latency": "linkem guest -- python examples/request_latency.py",
+    "tcp_window": "linkem guest -- python examples/tcp_window.py",
+    "pubsub_latency": "linkem guest -- python examples/pubsub_latency.py",
+    "live_control": "python examples/live_control.py",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_example_says_what_it_does(name: str) -> None:
+    folder = Path(next(iter(examples.__path__)))
+    environment = {**os.environ, "PYTHONPATH": str(folder.parent)}
+    done = subprocess.run(
+        [sys.executable, str(folder / f"{name}.py"), "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert COMMANDS[name] in done.stdout
+    assert len((folder / f"{name}.py").read_text().splitlines()) < 160
+
+
+@pytest.mark.kernel("netem", "htb")
+async def test_requests_take_the_round_trip_of_their_pair_at_least() -> None:
+    times = await request_latency.measure(requests=4, size=100)
+    topology = regions.topology()
+    assert len(times) == 12
+    for (source, destination), values in times.items():
+        there, back = topology.link(source, destination).impairment, topology.link(destination, source).impairment
+        assert len(values) == 4
+        assert min(values) >= there.delay_ms + back.delay_ms - there.jitter_ms - back.jitter_ms
+    assert request_latency.table_of(times).row_count == 12
+
+
+@pytest.mark.kernel("netem", "htb")
+async def test_a_small_window_costs_throughput() -> None:
+    small, large = await tcp_window.sweep((8192, 262_144), seconds=1.5)
+    assert 0 < small.window < 50_000 < large.window
+    assert small.theory_kbit < large.theory_kbit == pytest.approx(9564, rel=0.01)
+    # Never more than theory; how much less is the machine's affair.
+    assert small.measured_kbit < 1.15 * small.theory_kbit
+    assert small.measured_kbit < large.measured_kbit < 1.1 * large.theory_kbit
+
+
+@pytest.mark.kernel("netem", "htb")
+async def test_every_subscriber_gets_every_message_no_sooner_than_its_links_allow() -> None:
+    latencies = await pubsub_latency.measure(count=20, rate=50)
+    assert latencies.keys() == pubsub_latency.SUBSCRIBERS.keys()
+    for name, times in latencies.items():
+        first, second = pubsub_latency.PUBLISHER, pubsub_latency.SUBSCRIBERS[name]
+        assert len(times) == 20
+        assert np.min(times) >= first.delay_ms - first.jitter_ms + second.delay_ms - second.jitter_ms
+
+
+@pytest.mark.netem
+async def test_a_delay_raised_over_mqtt_shows_in_a_ping_that_runs() -> None:
+    live = await live_control.run(delay_ms=140, count=30)
+    assert live.asked == {"before": 40, "after": 140}
+    assert len(live.before) >= 9
+    assert len(live.after) >= 10
+    # The jitter is 5 ms each way, so that the medians are sure to a few of them.
+    assert 80 < live_control.difference_ms(live) < 120
+    assert live.command.startswith(("mosquitto_pub", "aiomqtt"))
