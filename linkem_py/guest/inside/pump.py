@@ -15,6 +15,10 @@ else:
 _CHUNK = 1 << 16
 _READ_LINE = 4096
 
+# A user-mode kernel that goes idle may miss the signal of input that comes in that very moment (it guards only
+# its timer's), and then sleeps until its next timer. A wait that ends by itself is such a timer.
+_REST_MS = 100
+
 
 class Line:
     """The guest's end of the line: acknowledges what it reads, so that the host may go on.
@@ -37,10 +41,10 @@ class Line:
 
     def receive(self) -> list[tuple[int, bytes]]:
         """Waits for bytes; the frames that they complete."""
-        if self.holds_time:
-            poll = select.poll()
-            poll.register(self.fd, select.POLLIN)
-            while not poll.poll(0):
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        while not poll.poll(0 if self.holds_time else _REST_MS):
+            if self.holds_time:
                 os.sched_yield()  # the kernel's own threads bring what comes
         chunk = os.read(self.fd, _READ_LINE)
         self.send(frames.number(frames.ACK, len(chunk)))
@@ -99,6 +103,7 @@ class Pump:
         self._window = dict.fromkeys(self._open, window)
         self._status = -1
         self._awaits_input = awaits_input
+        self._rest = None if line.holds_time else _REST_MS
 
     def run(self) -> int:
         """Blocks; returns the status in the shell's convention, 128 + N for death by signal N."""
@@ -111,7 +116,7 @@ class Pump:
         while self._status < 0 or self._open:
             poll = self._watched(wake_reader)
             holding = self._holds_time()
-            ready = poll.poll(0 if holding else None)
+            ready = poll.poll(0 if holding else self._rest)
             if holding and not ready:
                 os.sched_yield()
             for fd, _ in ready:
