@@ -113,6 +113,10 @@ def _values(before: list[str], command: argparse.ArgumentParser, registry: Regis
         from linkem_py.cli.shipped import names
 
         yield from names()
+    elif name == "presets" and not given:
+        from linkem_py.cli.presets import names as presets
+
+        yield from presets()
     elif name == "completion" and not given:
         yield from _SCRIPTS
     elif name == "down":
@@ -179,4 +183,29 @@ def _brokers() -> list[str]:
     return ["embedded", os.environ.get("LINKEM_MQTT_URL", "mqtt://")]
 
 
-_OPTION_VALUES: dict[str, Callable[[], list[str]]] = {"kernel": _kernels, "segment": _segments, "mqtt": _brokers}
+def _presets() -> list[str]:
+    from linkem_py.model.presets import ALIASES, PAIRS
+
+    return [*PAIRS, *ALIASES]
+
+
+def _schedules() -> list[str]:
+    from linkem_py.model.presets import SCHEDULE_PAIRS
+
+    return list(SCHEDULE_PAIRS)
+
+
+def _scenarios() -> list[str]:
+    from linkem_py.model.scenario import SCENARIOS
+
+    return list(SCENARIOS)
+
+
+_OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
+    "kernel": _kernels,
+    "segment": _segments,
+    "mqtt": _brokers,
+    "preset": _presets,
+    "schedule": _schedules,
+    "scenario": _scenarios,
+}

@@ -17,6 +17,7 @@ _COMMANDS = {
     "run": ("linkem_py.cli.run", "run"),
     "plan": ("linkem_py.cli.plan", "run"),
     "topologies": ("linkem_py.cli.topologies", "run"),
+    "presets": ("linkem_py.cli.presets", "run"),
     "doctor": ("linkem_py.cli.doctor", "run"),
     "up": ("linkem_py.cli.up", "run"),
     "list": ("linkem_py.cli.networks", "list_networks"),

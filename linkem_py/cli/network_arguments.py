@@ -38,10 +38,11 @@ def commands() -> tuple[tuple[str, str, Fill], ...]:
 
 def up(command: argparse.ArgumentParser) -> None:
     """What `up` has beside what describes the topology and the kernel."""
-    command.usage = "linkem up TOPOLOGY [option ...]"
+    command.usage = "linkem up TOPOLOGY|--scenario FILE|--preset NAME [option ...]"
     command.epilog = (
         "In the foreground it shows the links until Ctrl-C, or SIGTERM, takes the network down.\n"
-        "For root the peers' namespaces have names: ip netns exec NAME.PEER COMMAND."
+        "For root the peers' namespaces have names: ip netns exec NAME.PEER COMMAND.\n"
+        "A scenario takes the time that it says, unless --duration says another."
     )
     command.add_argument("--name", dest="network", help="the network's name (the topology's)")
     command.add_argument("-d", "--detach", action="store_true", help="go on in the background, once the network is up")

@@ -25,8 +25,7 @@ def run(options: argparse.Namespace) -> int:
     started = start.prepare(options)
     if isinstance(started, int):
         return started
-    topology, decision = started.topology, started.decision
-    duration_s = start.parse_seconds(options.duration)
+    topology, decision, duration_s = started.topology, started.decision, started.duration_s
     if options.peer is not None:
         topology.peer(options.peer)
     if options.report:
