@@ -9,6 +9,7 @@
 #   user_namespace   enters one
 #   remedies         which package brings what a kernel lacks (pure)
 #   described        the network that a command line describes: a topology, links of presets, a scenario
+#   scenario_files   a scenario from a file, and the traces that it names
 #   load             a topology from a file or a name
 #   shipped          the topologies that come with linkem_py
 #   parameters       --set name=value, by the signature of topology()

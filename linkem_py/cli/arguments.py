@@ -14,7 +14,7 @@ USAGE = 2  # exit status
 _DESCRIPTION = "Emulates a network of peers on one Linux machine."
 _EPILOG = (
     "TOPOLOGY is a Python file that defines topology(), the name of a module that does, or one of those that come "
-    "with linkem_py (linkem topologies lists them). Without any file: --preset and --scenario (linkem presets lists them)."
+    "with linkem_py (linkem topologies lists them). No file is needed for --preset and --scenario (linkem presets)."
 )
 _KERNEL = "where to run: auto (this kernel if it can, else a guest kernel), host, guest, or the PATH of a guest kernel"
 

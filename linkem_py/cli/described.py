@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from linkem_py.cli.errors import LoadError, UsageError
+from linkem_py.cli.errors import UsageError
 from linkem_py.errors import TopologyError
 
 if TYPE_CHECKING:
     from linkem_py.model import Topology
     from linkem_py.model.scenario import Scenario
+    from linkem_py.model.schedule import Schedule
 
 T = TypeVar("T")
 
 BONDING = "bonding"  # what a network of links of presets is called
 MOST_LINKS = 255  # segments of a topology
-_FILES = (".toml", ".json")
 
 
 @attrs.frozen
@@ -49,8 +49,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument("--links", metavar="N", type=_count, help="so many links of one preset")
     command.add_argument(
-        "--schedule", metavar="NAME", action="append", default=[],
-        help="what happens on these links: one for all, or one for each",
+        "--schedule", metavar="NAME|FILE", action="append", default=[],
+        help="what happens on these links, by name or as a trace (UP,DOWN for two): one for all, or one for each",
     )  # fmt: skip
     command.add_argument("--scenario", metavar="FILE|NAME", help="instead of a TOPOLOGY: a scenario")
 
@@ -81,12 +81,18 @@ def load(options: argparse.Namespace) -> Described:
 
 def load_scenario(text: str) -> Scenario:
     """The scenario of a file or a name. Raises `LoadError` and `UsageError`."""
+    if _is_path(text):
+        from linkem_py.cli.scenario_files import read_scenario
+
+        return read_scenario(Path(text))
     from linkem_py.model.scenario import scenario
 
-    path = Path(text)
-    if path.suffix in _FILES or path.parent != Path() or path.is_file():
-        raise LoadError(f"{text}: not yet")
     return _named("--scenario", scenario, text)
+
+
+def _is_path(text: str) -> bool:
+    """Whether it is a file's name rather than one of ours, which have no dots."""
+    return "." in text or "/" in text or Path(text).is_file()
 
 
 def _named(option: str, lookup: Callable[[str], T], name: str) -> T:
@@ -117,25 +123,40 @@ def _check(options: argparse.Namespace) -> None:
 
 def _of_presets(options: argparse.Namespace) -> Topology:
     """Links of presets between a sender and a receiver, each on a segment of its own."""
-    from linkem_py.model.presets import pair, schedule_pair
+    from linkem_py.model.presets import pair
     from linkem_py.model.scenario import Scenario, ScenarioLink
 
     count = options.links or max(len(options.preset), len(options.schedule))
     presets = [_named("--preset", pair, name) for name in _for_each("--preset", options.preset, count)]
-    schedules = [_named("--schedule", schedule_pair, name) for name in _for_each("--schedule", options.schedule, count)]
+    schedules = [_schedules(name) for name in _for_each("--schedule", options.schedule, count)]
     links = []
     for number, (uplink, downlink) in enumerate(presets):
         what, back = schedules[number] if schedules else (None, None)
+        name = f"link{number + 1}"
         links.append(
-            ScenarioLink(
-                name=f"link{number + 1}",
-                uplink=uplink,
-                downlink=downlink,
-                uplink_schedule=what.schedule if what else None,
-                downlink_schedule=back.schedule if back else None,
-            )
+            ScenarioLink(name=name, uplink=uplink, downlink=downlink, uplink_schedule=what, downlink_schedule=back)
         )
     return Scenario(name=BONDING, duration_s=1, links=links).topology()
+
+
+def _schedules(text: str) -> tuple[Schedule, Schedule]:
+    """What happens on uplink and downlink: a name, or the file of a trace, or those of two with a comma between."""
+    there, comma, back = text.partition(",")
+    if not comma:
+        return _schedule_pair(there)
+    return _schedule_pair(there)[0], _schedule_pair(back)[1]
+
+
+def _schedule_pair(text: str) -> tuple[Schedule, Schedule]:
+    if _is_path(text):
+        from linkem_py.cli.scenario_files import read_schedule_file
+
+        trace = read_schedule_file(Path(text))
+        return trace, trace
+    from linkem_py.model.presets import schedule_pair
+
+    up, down = _named("--schedule", schedule_pair, text)
+    return up.schedule, down.schedule
 
 
 def _for_each(option: str, names: Sequence[str], count: int) -> Sequence[str]:

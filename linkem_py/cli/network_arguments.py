@@ -31,7 +31,7 @@ def commands() -> tuple[tuple[str, str, Fill], ...]:
         ("exec", "run a command in a peer of a running network", _exec),
         ("shell", "open a shell in a peer of a running network", _shell),
         ("down", "end a network, or clean up after one whose owner died", _down),
-        ("schema", "print the JSON Schema of what is said over MQTT and the control socket", _schema),
+        ("schema", "print the JSON Schema of what is said over MQTT and the control socket, or of scenarios", _schema),
         ("completion", "print what makes a shell complete linkem's words", _completion),
     )
 
@@ -173,7 +173,12 @@ def _down(command: argparse.ArgumentParser) -> None:
 
 
 def _schema(command: argparse.ArgumentParser) -> None:
-    command.add_argument("payload", metavar="PAYLOAD", nargs="?", help="one payload, such as set (all of them)")
+    command.add_argument(
+        "payload",
+        metavar="PAYLOAD",
+        nargs="?",
+        help="one payload, such as set (all of them); or scenario: of a file for --scenario",
+    )
 
 
 def _completion(command: argparse.ArgumentParser) -> None:

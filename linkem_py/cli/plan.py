@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from linkem_py.cli import described
 from linkem_py.cli.console import notice, print_json
 from linkem_py.cli.errors import UsageError
-from linkem_py.cli import described
 
 
 def run(options: argparse.Namespace) -> int:

@@ -19,7 +19,6 @@ from linkem_py.model.schedule.fields import needed
 from linkem_py.model.schedule.schedule import Schedule
 from linkem_py.model.topology import LinkKey, Topology, link_name
 
-
 SENDER, RECEIVER = "sender", "receiver"
 
 
@@ -97,6 +96,10 @@ def _links(given: Any) -> tuple[ScenarioLink, ...]:
     return links
 
 
+def _peers(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
 @attrs.frozen(kw_only=True)
 class Scenario:
     """Peers, what is between them and what happens to it, and how long it takes.
@@ -116,7 +119,7 @@ class Scenario:
     about: str = ""
     duration_s: float = attrs.field(validator=needed(Number(above=0, most=LONGEST_S)))
     links: tuple[ScenarioLink, ...] = attrs.field(converter=_links)
-    peers: tuple[str, ...] = attrs.field(default=(SENDER, RECEIVER), converter=tuple)
+    peers: tuple[str, ...] = attrs.field(default=(SENDER, RECEIVER), converter=_peers)
 
     def __attrs_post_init__(self) -> None:
         self.topology()

@@ -7,7 +7,7 @@ import pytest
 
 from linkem_py.errors import TopologyError
 from linkem_py.model import Constant, Impairment
-from linkem_py.model.presets import preset
+from linkem_py.model.presets import pair, preset
 from linkem_py.model.scenario import SCENARIOS, Scenario, ScenarioLink, scenario
 
 LINK = ScenarioLink.of("link1", "good")
@@ -36,7 +36,7 @@ def test_the_stressed_links_have_their_numbers() -> None:
 
 def test_uplink_and_downlink_have_their_own_presets_and_schedules() -> None:
     (link,) = scenario("nr_to_lte_handover").links
-    assert (link.uplink.name, link.downlink.name) == ("nr_uplink", "nr_downlink")
+    assert (link.uplink, link.downlink) == pair("nr")
     assert link.uplink_schedule is not None
     assert link.downlink_schedule is not None
     assert link.uplink_schedule.in_force(65).fields["delay_ms"] == 40
