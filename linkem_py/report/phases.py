@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -65,21 +66,26 @@ def phases(
 ) -> list[Phase]:
     """The phases of a link in the order in which they began; one, of means, if there are too many."""
     groups: dict[tuple[Impairment, bool], list[Spell]] = {}
-    for spell in spells:
-        groups.setdefault(_same(spell, around), []).append(spell)
-    groups = {key: found for key, found in groups.items() if any(spell.contains(sample).any() for spell in found)}
+    rates: dict[tuple[Impairment, bool], list[Spell]] = {}
+    for same, run in itertools.groupby(spells, lambda spell: _same(spell, around)):
+        alike = list(run)
+        # Through changes that probes do not notice.
+        whole = attrs.evolve(alike[0], end_ns=alike[-1].end_ns)
+        if whole.contains(sample).any():
+            groups.setdefault(same, []).append(whole)
+            rates.setdefault(same, []).extend(alike)
     end_ns = int(sample.sent[-1]) if len(sample.sent) else began_ns
     if len(groups) > MOST_PHASES:
         return [_mean(spells, sample, began_ns, delays_of, around)]
     found = []
-    for group in groups.values():
+    for same, group in groups.items():
         own = part(sample, np.logical_or.reduce([spell.contains(sample) for spell in group]))
         impairment = Impairment(loss_pct=100) if group[0].outage else group[0].impairment
         figures = judge.link_figures(impairment, own, delays_of(own), around)
         if group[0].outage:
             figures = tuple(figure for figure in figures if figure.name == "loss")
         label = f"{_kind(group[0])}{_times(group, began_ns, end_ns)}"
-        found.append(Phase(impairment=impairment, label=label, sample=own, figures=(*figures, *goodput(group))))
+        found.append(Phase(impairment=impairment, label=label, sample=own, figures=(*figures, *goodput(rates[same]))))
     return found
 
 
@@ -141,17 +147,13 @@ def _kind(spell: Spell) -> str:
 
 def _times(spells: Sequence[Spell], began_ns: int, end_ns: int) -> str:
     """``0 to 30 s, 90 to 120 s``, or how often and for how long."""
-    joined: list[tuple[float, float]] = []
-    for spell in spells:
-        begin = (spell.start_ns - began_ns) / _S
-        end = max(begin, ((end_ns if spell.end_ns is None else min(spell.end_ns, end_ns)) - began_ns) / _S)
-        if joined and begin - joined[-1][1] < 0.05:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((begin, end))
-    if len(joined) > MOST_SPELLS:
-        return f"{len(joined)} times, {sum(end - begin for begin, end in joined):.3g} s in all"
-    return ", ".join(f"{round(begin, 1):g} to {round(end, 1):g} s" for begin, end in joined)
+    times = [
+        ((spell.start_ns - began_ns) / _S, ((end_ns if spell.end_ns is None else spell.end_ns) - began_ns) / _S)
+        for spell in spells
+    ]
+    if len(times) > MOST_SPELLS:
+        return f"{len(times)} times, {sum(end - begin for begin, end in times):.3g} s in all"
+    return ", ".join(f"{round(begin, 1):g} to {round(end, 1):g} s" for begin, end in times)
 
 
 # --- means ---------------------------------------------------------------------------------------

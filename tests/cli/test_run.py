@@ -161,7 +161,8 @@ def test_a_scenarios_time_ends_its_command(linkem: Linkem, tmp_path: Path) -> No
     file.write_text('{"duration_s": 1, "links": [{"impairment": {}}]}')
     outcome = linkem("run", "--scenario", str(file), *HERE, "--in", "sender", "--", "sleep", "100")
     assert outcome.status == commands.TIME_UP
-    assert linkem("run", "--scenario", str(file), *HERE, "--in", "receiver", "--", "true").status == 0
+    words = ("--duration", "1h", *HERE, "--in", "receiver", "--", "true")
+    assert linkem("run", "--scenario", str(file), *words).status == 0
 
 
 @pytest.mark.netem

@@ -91,8 +91,9 @@ async def test_a_link_that_varies_is_held_against_what_was_in_force() -> None:
     topology = topology_of(Impairment(delay_ms=10), Impairment(delay_ms=5))
     there = Steps([(0, {"delay_ms": 10}), (1.5, {"delay_ms": 60}), (3, {"outage": True})])
     topology.set_schedule("a", "b", there)
+    machine = await calibrate()
     async with Network(topology, seed=1) as network:
-        report = await measure(network, duration_s=4.5, machine=await calibrate())
+        report = await measure(network, duration_s=4.5, machine=machine)
     fast, slow, out, back = report.links
     assert [(link.key, link.impairment.delay_ms) for link in (fast, slow)] == [(("a", "b", "lan"), n) for n in (10, 60)]
     for link, delay_ms in ((fast, 10), (slow, 60)):

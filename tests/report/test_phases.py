@@ -86,6 +86,15 @@ def test_a_rate_alone_makes_no_phase() -> None:
     assert (rate.verdict, rate.note) == (Verdict.NONE, "the rate varied from 1 Mbit/s to 5 Mbit/s")
 
 
+def test_a_change_that_probes_do_not_notice_interrupts_nothing() -> None:
+    spells, sample = varying(FAST.evolve(rate_kbit=1000), FAST.evolve(rate_kbit=5000))
+    late = attrs.evolve(spells[1], start_ns=spells[1].start_ns + S)  # the kernel took a second for it
+    (one,) = phases([spells[0], late], sample, BEGAN_NS, delays_of, QUIET)
+    assert one.sample.packets == sample.packets
+    fast, slow = phases([spells[0], attrs.evolve(late, impairment=SLOW)], sample, BEGAN_NS, delays_of, QUIET)
+    assert fast.sample.packets == pytest.approx(2 * slow.sample.packets, rel=0.02)
+
+
 def test_many_spells_are_counted() -> None:
     fast, slow = found(*(FAST, SLOW) * 4, each_s=1.0)
     assert (fast.label, slow.label) == ("4 times, 4 s in all", "4 times, 3.99 s in all")
