@@ -197,6 +197,11 @@ class BlockingNetwork:
         """The impairment of a link in force. `where` as for `Network.impairment`."""
         return self.network.impairment(source, destination, **where)
 
+    @property
+    def without_carrier(self) -> tuple[tuple[str, str], ...]:
+        """(peer, segment) of the interfaces whose carrier was taken away, in order."""
+        return self.network.without_carrier
+
     def link_revision(self, key: tuple[str, ...]) -> tuple[int, float]:
         """Revision and time of a link's last change."""
         return self.network.link_revision(key)

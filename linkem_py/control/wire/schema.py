@@ -438,7 +438,7 @@ def _events() -> list[Schema]:
     changed = {
         "revision": count("Counts the network's changes."),
         "what": text(
-            "update, clear, schedule, set_schedule, down, up, carrier down, carrier up, partition, heal, connect, "
+            "update, clear, set_schedule, schedule, down, up, carrier down, carrier up, partition, heal, connect, "
             "add_link, disconnect, add_peer or remove_peer."
         ),
         "links": links,

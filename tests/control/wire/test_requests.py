@@ -327,7 +327,7 @@ def test_a_command_without_an_id_has_none_on_the_wire(name: str) -> None:
         ({}, "command must be given"),
         ({"command": 1}, "command must be a string: 1"),
         ({"command": "sets"}, "command is unknown (did you mean set?): 'sets'"),
-        ({"command": "quit"}, "command is unknown; known are set, partition, heal: 'quit'"),
+        ({"command": "quit"}, "command is unknown; known are set, schedule, switch, carrier, partition, heal: 'quit'"),
         ({"command": "set", "groups": []}, "groups is unknown; known are id, changes: '[]'"),
     ],
     ids=str,

@@ -77,8 +77,23 @@ def test_titles_name_the_topics() -> None:
     titles = {SCHEMA["$defs"][name]["title"] for name in schema.payload_names()}
     below = "linkem/<network>/"
     link = "link/<segment>/<src>/<dst>"
-    topics = ["set", "schedule", "switch", "carrier", "partition", "heal", "status", "topology", "event", "reply/<id>", link, f"{link}/set"]
-    assert {f"{below}{topic}" for topic in [*topics, f"{link}/schedule", f"{link}/switch", "stats/<segment>/<src>/<dst>"]} <= titles
+    topics = [
+        "set",
+        "schedule",
+        "switch",
+        "carrier",
+        "partition",
+        "heal",
+        "status",
+        "topology",
+        "event",
+        "reply/<id>",
+        link,
+        f"{link}/set",
+    ]
+    assert {
+        f"{below}{topic}" for topic in [*topics, f"{link}/schedule", f"{link}/switch", "stats/<segment>/<src>/<dst>"]
+    } <= titles
 
 
 def test_an_unknown_payload_is_refused() -> None:

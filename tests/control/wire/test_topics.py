@@ -38,7 +38,12 @@ def test_topics_are_below_prefix_and_network(topic: str, expected: str) -> None:
 def test_what_comes_in_is_subscribed_to() -> None:
     assert TOPICS.subscriptions() == (
         "linkem/demo/link/+/+/+/set",
+        "linkem/demo/link/+/+/+/schedule",
+        "linkem/demo/link/+/+/+/switch",
         "linkem/demo/set",
+        "linkem/demo/schedule",
+        "linkem/demo/switch",
+        "linkem/demo/carrier",
         "linkem/demo/partition",
         "linkem/demo/heal",
     )

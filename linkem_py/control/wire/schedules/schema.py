@@ -84,8 +84,7 @@ def _seconds(description: str) -> Schema:
 
 
 def _after(description: str) -> Schema:
-    schema = {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": LONGEST_S, "description": description}
-    return schema
+    return {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": LONGEST_S, "description": description}
 
 
 def _changes(description: str) -> Schema:
