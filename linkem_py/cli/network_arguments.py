@@ -117,9 +117,7 @@ def _clear(command: argparse.ArgumentParser) -> None:
 
 
 def _schedule(command: argparse.ArgumentParser) -> None:
-    command.usage = (
-        "linkem schedule [[NAME] SRC DST PRESET|--file FILE|--off] [option ...]"
-    )
+    command.usage = "linkem schedule [[NAME] SRC DST PRESET|--file FILE|--off] [option ...]"
     command.epilog = (
         f"{_WHICH}\n"
         "FILE holds a schedule in JSON or TOML (linkem schema schedule), or a trace: CSV with a header, or a packet's\n"
