@@ -53,7 +53,8 @@ complete -c linkem -n 'count (__linkem_complete) >/dev/null' -f -a '(__linkem_co
 }
 
 # Those whose words are [NAME] PEER PEER and so on; how many peers, none for any number.
-_PEERS = {"set": 2, "clear": 2, "exec": 1, "shell": 1}
+_PEERS = {"set": 2, "clear": 2, "schedule": 2, "link": 2, "carrier": 1, "exec": 1, "shell": 1}
+_SWITCHES = ("down", "up")
 _NAMES = ("show", "heal", "stats", "watch", "partition")
 
 
@@ -121,6 +122,8 @@ def _values(before: list[str], command: argparse.ArgumentParser, registry: Regis
         yield from _SCRIPTS
     elif name == "down":
         yield from (entry.name for entry in registry.networks() if entry.name not in given)
+    elif name == "link":
+        yield from _network_words(name, given[1:], registry) if given else _SWITCHES
     elif name in (*_NAMES, *_PEERS):
         yield from _network_words(name, given, registry)
 
@@ -159,6 +162,10 @@ def _network_words(command: str, given: list[str], registry: Registry) -> Iterat
         yield from (peer for peer in _peers(network) if peer not in peers)
     elif command == "set":
         yield from (f"{field}=" for field in _fields())
+    elif command == "schedule" and len(peers) == 2:
+        yield from _presets()
+    elif command == "carrier" and len(peers) == 1:
+        yield from _SWITCHES
 
 
 def _peers(entry: Entry) -> tuple[str, ...]:
@@ -169,6 +176,12 @@ def _fields() -> tuple[str, ...]:
     from linkem_py.model.impairment import FIELDS
 
     return FIELDS
+
+
+def _presets() -> tuple[str, ...]:
+    from linkem_py.model.presets import SCHEDULES
+
+    return tuple(SCHEDULES)
 
 
 def _kernels() -> list[str]:

@@ -55,6 +55,24 @@ def extremes_count(schedule: Schedule) -> int:
     return 1
 
 
+def changes_count(schedule: Schedule) -> int:
+    """How many changes are written down in it: what it takes of memory."""
+    match schedule:
+        case Steps():
+            return len(schedule.steps)
+        case Replay():
+            return len(schedule.recorded)
+        case Trace():
+            return len(schedule.points)
+        case Markov():
+            return len(schedule.states) * (1 + len(schedule.states) // 8)
+        case Overlay():
+            return len(schedule.spans) + changes_count(schedule.base)
+        case Sum():
+            return sum(changes_count(part) for part in schedule.parts)
+    return 1
+
+
 def check_pace(every_s: float, changes: int, path: str) -> None:
     """Raise `RequestError` if so many changes, again and again so far apart, come too often."""
     least_s = changes * LEAST_GAP_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ from linkem_py.model.schedule import (
     handover,
     outage,
 )
+from linkem_py.model.schedule.change import LONGEST_S
 
 # What is inside a schedule is read by whoever reads that: it knows how deep it is.
 Inner = Callable[[Any, str], Schedule]
@@ -132,9 +134,15 @@ def _span(row: Any, path: str) -> tuple[float, float]:
     ends = as_list(row, path)
     if len(ends) != 2:
         refuse(path, "must be a pair of seconds: begin and end, which may be null", ends)
-    begin = as_number(ends[0], f"{path}[0]")
     # JSON has no infinity: an end that is null never comes.
-    return begin, float("inf") if ends[1] is None else as_number(ends[1], f"{path}[1]")
+    never = ends[1] is None or ends[1] == math.inf
+    return _moment(ends[0], f"{path}[0]"), math.inf if never else _moment(ends[1], f"{path}[1]")
+
+
+def _moment(value: Any, path: str) -> float:
+    if (at_s := as_number(value, path)) > LONGEST_S:
+        refuse(path, f"must be at most {LONGEST_S:g} s", at_s)
+    return at_s
 
 
 def _sum(data: dict[str, Any], path: str, inner: Inner) -> Schedule:
