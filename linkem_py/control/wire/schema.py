@@ -72,8 +72,8 @@ def payload_schema(name: str) -> Schema:
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def impairment_parts() -> dict[str, Schema]:
-    """The parts that an impairment is made of."""
+def link_parts() -> dict[str, Schema]:
+    """The parts that impairments and schedules are made of."""
     return {
         "Impairment": _impairment(),
         **{model.__name__: _loss_model(name, model) for name, model in LOSS_MODELS.items()},
@@ -85,7 +85,7 @@ def impairment_parts() -> dict[str, Schema]:
 
 def _parts() -> dict[str, Schema]:
     return {
-        **impairment_parts(),
+        **link_parts(),
         "Name": text("A peer or a segment.", minLength=1, maxLength=PEER_NAME_LENGTH),
         "Id": {
             "description": "Names the command in its reply; the same id again is a redelivery and not carried out.",

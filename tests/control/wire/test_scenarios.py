@@ -367,6 +367,8 @@ def test_the_schema_takes_what_the_codec_takes(links: Any) -> None:
         {"duration_s": 5, "links": [{**LTE, "presets": "lte"}]},
         {"duration_s": 5, "links": [{**LTE, "name": "Link_1"}]},
         {"duration_s": 5, "links": [{**LTE, "schedule": {"type": "stepz"}}]},
+        {"duration_s": 5, "links": [{**LTE, "schedule": {"type": "steps", "steps": [{"at_s": 0, "delay_ms": -1}]}}]},
+        {"duration_s": 5, "links": [{**LTE, "schedule": {"type": "trace", "file": "x", "steps": []}}]},
         {"duration_s": 5, "links": [LTE], "peers": ["a"]},
     ],
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from linkem_py.control.wire import schema as wire
-from linkem_py.control.wire.pieces import Schema, collect, inbound, ref, some, switch, text
+from linkem_py.control.wire.pieces import Schema, collect, inbound, ref, some, switch, text, titled
 from linkem_py.control.wire.scenarios.reading import MOST_LINKS
-from linkem_py.control.wire.schedules import TYPES
 from linkem_py.model.impairment import FIELDS
 from linkem_py.model.rules import PEER_NAME_LENGTH, SEGMENT_NAME_LENGTH
 from linkem_py.model.scenario import RECEIVER, SENDER
 from linkem_py.model.schedule.change import LONGEST_S
+from linkem_py.model.schedule.trace import TraceFormat
 
 
 def scenario_schema() -> Schema:
@@ -31,7 +33,7 @@ def scenario_schema() -> Schema:
         "duration_s",
         "links",
     )
-    parts = _parts() | wire.impairment_parts()
+    parts = wire.link_parts() | _parts()
     needed: dict[str, Schema] = {}
     collect(whole, parts, needed)
     about = "Peers, what is between them and what happens to it, and for how long; as JSON or as TOML."
@@ -56,17 +58,26 @@ def _parts() -> dict[str, Schema]:
         "ScheduleOrName": {
             "anyOf": [
                 text("A schedule by name: linkem presets lists them.", minLength=1),
-                ref("ScheduleOfType"),
+                ref("Schedule"),
                 {"type": "null"},
             ]
         },
-        "ScheduleOfType": {
-            "description": "A schedule; what else it has depends on its type. A trace may be in a file beside.",
-            "type": "object",
-            "properties": {"type": {"enum": list(TYPES)}},
-            "required": ["type"],
-        },
+        "TraceSchedule": {"oneOf": [wire.link_parts()["TraceSchedule"], _trace_file()]},
     }
+
+
+def _trace_file() -> Schema:
+    whole: Schema = {"type": "integer", "minimum": 1}
+    properties = {
+        "type": {"const": "trace"},
+        "file": text("Beside the scenario.", minLength=1),
+        "format": {"enum": list(get_args(TraceFormat)), "description": "By default as the file's name ends."},
+        "bin_ms": {**whole, "description": "Of mahimahi: the rate is that of so long."},
+        "packet_bytes": {**whole, "description": "Of mahimahi: what a packet counts."},
+        "duration_s": {"type": "number", "exclusiveMinimum": 0, "description": "How long a time series lasts."},
+        "repeat": switch("Start over at the end (true)."),
+    }
+    return titled("trace", "A recorded link in a file.", inbound(properties, "type", "file"))
 
 
 def _fields() -> dict[str, Schema]:
