@@ -163,7 +163,7 @@ def _network_words(command: str, given: list[str], registry: Registry) -> Iterat
     elif command == "set":
         yield from (f"{field}=" for field in _fields())
     elif command == "schedule" and len(peers) == 2:
-        yield from _presets()
+        yield from _directed_schedules()
     elif command == "carrier" and len(peers) == 1:
         yield from _SWITCHES
 
@@ -178,7 +178,7 @@ def _fields() -> tuple[str, ...]:
     return FIELDS
 
 
-def _presets() -> tuple[str, ...]:
+def _directed_schedules() -> tuple[str, ...]:
     from linkem_py.model.presets import SCHEDULES
 
     return tuple(SCHEDULES)
