@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         TopologyError,
     )
     from linkem_py.model import Capabilities, DelayTable, FourState, GilbertElliott, Impairment, Link, Slot, Topology
-    from linkem_py.runtime import Applied, CapabilityWarning, LinkStats, Network, NetworkPeer, NetworkStats
+    from linkem_py.runtime import Applied, CapabilityWarning, LinkStats, Network, NetworkPeer, NetworkStats, read_trace
 
 __all__ = [
     "Applied",
@@ -59,12 +59,13 @@ __all__ = [
     "Topology",
     "TopologyError",
     "__version__",
+    "read_trace",
 ]
 
 _PACKAGES = {
     "control": {"MqttControl"},
     "model": {"Capabilities", "DelayTable", "FourState", "GilbertElliott", "Impairment", "Link", "Slot", "Topology"},
-    "runtime": {"Applied", "CapabilityWarning", "LinkStats", "Network", "NetworkPeer", "NetworkStats"},
+    "runtime": {"Applied", "CapabilityWarning", "LinkStats", "Network", "NetworkPeer", "NetworkStats", "read_trace"},
 }
 
 

@@ -8,6 +8,8 @@
 #   facts            the facts, found by trying
 #   user_namespace   enters one
 #   remedies         which package brings what a kernel lacks (pure)
+#   described        the network that a command line describes: a topology, links of presets, a scenario
+#   scenario_files   a scenario from a file, and the traces that it names
 #   load             a topology from a file or a name
 #   shipped          the topologies that come with linkem_py
 #   parameters       --set name=value, by the signature of topology()
@@ -15,6 +17,7 @@
 #   run              linkem run: measures a network (`progress`), or runs a command in it (`commands`)
 #   plan             linkem plan
 #   topologies       linkem topologies
+#   presets          linkem presets; `preset_tables` is what people read of them (pure)
 #
 # Networks that stay up:
 #

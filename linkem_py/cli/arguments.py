@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from linkem_py.cli import kernel, network_arguments
+from linkem_py.cli import described, kernel, network_arguments
 from linkem_py.cli.errors import UsageError
 
 USAGE = 2  # exit status
@@ -14,7 +14,7 @@ USAGE = 2  # exit status
 _DESCRIPTION = "Emulates a network of peers on one Linux machine."
 _EPILOG = (
     "TOPOLOGY is a Python file that defines topology(), the name of a module that does, or one of those that come "
-    "with linkem_py (linkem topologies lists them)."
+    "with linkem_py (linkem topologies lists them). No file is needed for --preset and --scenario (linkem presets)."
 )
 _KERNEL = "where to run: auto (this kernel if it can, else a guest kernel), host, guest, or the PATH of a guest kernel"
 
@@ -73,6 +73,7 @@ def make_parser() -> Parser:
         *network_arguments.commands(),
         ("plan", "show what would be built for a topology, without building it", _plan),
         ("topologies", "list the topologies that come with linkem_py", _json),
+        ("presets", "list links, schedules and scenarios by name, with their numbers", _presets),
         ("doctor", "say what this machine can do, and what to do about the rest", _doctor),
         ("kernel", "build a guest kernel, list or remove them", kernel.fill),
     ):
@@ -113,19 +114,17 @@ def _quiet(command: argparse.ArgumentParser) -> None:
 
 
 def _topology(command: argparse.ArgumentParser) -> None:
-    command.add_argument("topology", metavar="TOPOLOGY", help="a file or a name")
-    command.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the topology (any number)"
-    )
+    described.add_arguments(command)
     command.add_argument("--seed", metavar="N", type=_seed, help="seed of the run: the same losses again (Linux 6.6)")
 
 
 def _run(command: argparse.ArgumentParser) -> None:
-    command.usage = "linkem run TOPOLOGY [option ...] [-- COMMAND ...]"
+    command.usage = "linkem run TOPOLOGY|--scenario FILE|--preset NAME [option ...] [-- COMMAND ...]"
     command.epilog = (
         "Without a COMMAND every link is measured, and asked is printed beside measured.\n"
         "With one it runs in every peer at the same time (LINKEM_PEER says in which), its output after\n"
-        "the peer's name; the exit status is the highest of all, 124 if time was up before the end."
+        "the peer's name; the exit status is the highest of all, 124 if time was up before the end.\n"
+        "A scenario takes the time that it says, unless --duration says another."
     )
     _topology(command)
     command.add_argument("--duration", metavar="TIME", help="for so long: 90, 90s, 5m, 1h")
@@ -157,6 +156,11 @@ def _plan(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _json(command)
     _quiet(command)
+
+
+def _presets(command: argparse.ArgumentParser) -> None:
+    command.add_argument("preset", metavar="NAME", nargs="?", help="show this one whole")
+    _json(command)
 
 
 def _doctor(command: argparse.ArgumentParser) -> None:

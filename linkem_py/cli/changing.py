@@ -14,7 +14,7 @@ from linkem_py.cli.fields import is_setting, parse_fields
 from linkem_py.cli.reach import Reach, reached
 from linkem_py.errors import LinkemError
 
-_PATH = re.compile(r"changes\[\d+\]\.set\.")  # where the codec found it: here there is one change
+_PATH = re.compile(r"changes\[\d+\]\.(?:set\.)?")  # where the codec found it: here there is one change
 
 
 class RefusedError(LinkemError):
@@ -41,16 +41,16 @@ def partition(options: argparse.Namespace) -> int:
     """``linkem partition``."""
     groups = [[peer.strip() for peer in group.split(",")] for group in options.groups]
     with reached(options, options.network) as network:
-        reply = _accepted(network.command("partition", {"groups": groups}))
-        _say(options, network, reply, [f"partition: {words.groups(groups)}"])
+        reply = accepted(network.command("partition", {"groups": groups}))
+        say(options, network, reply, [f"partition: {words.groups(groups)}"])
     return 0
 
 
 def heal(options: argparse.Namespace) -> int:
     """``linkem heal``."""
     with reached(options, options.network) as network:
-        reply = _accepted(network.command("heal", {}))
-        _say(options, network, reply, ["no partition any more"])
+        reply = accepted(network.command("heal", {}))
+        say(options, network, reply, ["no partition any more"])
     return 0
 
 
@@ -61,12 +61,12 @@ def _change_link(options: argparse.Namespace, command: str, places: Sequence[str
     links = [(source, destination), (destination, source)] if options.both else [(source, destination)]
     changes = [{"src": one, "dst": other, "segment": options.segment, **what} for one, other in links]
     with reached(options, name) as network:
-        reply = _accepted(network.command("set", {"changes": changes}))
+        reply = accepted(network.command("set", {"changes": changes}))
         states = {(row["src"], row["dst"], row["segment"]): row for row in network.describe()["links"]}
         found = [states.get((one, other, options.segment)) for one, other in links]
         rows = [row for row in found if row is not None]
-        lines = [f"{words.link(*key(row))}: {words.impairment(row['impairment'])}" for row in rows]
-        _say(options, network, reply, lines, links=rows)
+        lines = [f"{words.link(*key(row))}: {words.state(row)}" for row in rows]
+        say(options, network, reply, lines, links=rows)
     return 0
 
 
@@ -75,13 +75,14 @@ def key(row: Mapping[str, Any]) -> tuple[str, str, str]:
     return row["src"], row["dst"], row["segment"]
 
 
-def _accepted(reply: dict[str, Any]) -> dict[str, Any]:
+def accepted(reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply to a command that was carried out. Raises `RefusedError`."""
     if reply["ok"]:
         return reply
     raise RefusedError(_PATH.sub("", reply["error"]["message"]))
 
 
-def _say(
+def say(
     options: argparse.Namespace,
     network: Reach,
     reply: Mapping[str, Any],

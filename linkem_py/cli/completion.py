@@ -53,7 +53,8 @@ complete -c linkem -n 'count (__linkem_complete) >/dev/null' -f -a '(__linkem_co
 }
 
 # Those whose words are [NAME] PEER PEER and so on; how many peers, none for any number.
-_PEERS = {"set": 2, "clear": 2, "exec": 1, "shell": 1}
+_PEERS = {"set": 2, "clear": 2, "schedule": 2, "link": 2, "carrier": 1, "exec": 1, "shell": 1}
+_SWITCHES = ("down", "up")
 _NAMES = ("show", "heal", "stats", "watch", "partition")
 
 
@@ -113,10 +114,16 @@ def _values(before: list[str], command: argparse.ArgumentParser, registry: Regis
         from linkem_py.cli.shipped import names
 
         yield from names()
+    elif name == "presets" and not given:
+        from linkem_py.cli.presets import names as presets
+
+        yield from presets()
     elif name == "completion" and not given:
         yield from _SCRIPTS
     elif name == "down":
         yield from (entry.name for entry in registry.networks() if entry.name not in given)
+    elif name == "link":
+        yield from _network_words(name, given[1:], registry) if given else _SWITCHES
     elif name in (*_NAMES, *_PEERS):
         yield from _network_words(name, given, registry)
 
@@ -155,6 +162,10 @@ def _network_words(command: str, given: list[str], registry: Registry) -> Iterat
         yield from (peer for peer in _peers(network) if peer not in peers)
     elif command == "set":
         yield from (f"{field}=" for field in _fields())
+    elif command == "schedule" and len(peers) == 2:
+        yield from _directed_schedules()
+    elif command == "carrier" and len(peers) == 1:
+        yield from _SWITCHES
 
 
 def _peers(entry: Entry) -> tuple[str, ...]:
@@ -165,6 +176,12 @@ def _fields() -> tuple[str, ...]:
     from linkem_py.model.impairment import FIELDS
 
     return FIELDS
+
+
+def _directed_schedules() -> tuple[str, ...]:
+    from linkem_py.model.presets import SCHEDULES
+
+    return tuple(SCHEDULES)
 
 
 def _kernels() -> list[str]:
@@ -179,4 +196,29 @@ def _brokers() -> list[str]:
     return ["embedded", os.environ.get("LINKEM_MQTT_URL", "mqtt://")]
 
 
-_OPTION_VALUES: dict[str, Callable[[], list[str]]] = {"kernel": _kernels, "segment": _segments, "mqtt": _brokers}
+def _presets() -> list[str]:
+    from linkem_py.model.presets import ALIASES, PAIRS
+
+    return [*PAIRS, *ALIASES]
+
+
+def _schedules() -> list[str]:
+    from linkem_py.model.presets import SCHEDULE_PAIRS
+
+    return list(SCHEDULE_PAIRS)
+
+
+def _scenarios() -> list[str]:
+    from linkem_py.model.scenario import SCENARIOS
+
+    return list(SCENARIOS)
+
+
+_OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
+    "kernel": _kernels,
+    "segment": _segments,
+    "mqtt": _brokers,
+    "preset": _presets,
+    "schedule": _schedules,
+    "scenario": _scenarios,
+}

@@ -25,8 +25,10 @@ def _changed(event: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"the partition is healed  {revision}"
     elif event["what"] in ("add_peer", "remove_peer"):
         yield f"peer {event['peer']} {'came' if event['what'] == 'add_peer' else 'went'}  {revision}"
+    elif event["what"] in ("carrier down", "carrier up"):
+        yield f"{event['peer']}: {event['what']}  {revision}"
     for state in event["links"][:MOST_LINKS]:
-        yield f"{link(state)}  {words.impairment(state['impairment'])}  {revision}"
+        yield f"{link(state)}  {words.state(state)}  {revision}"
     for removed in event["removed"][:MOST_LINKS]:
         yield f"{link(removed)}  went  {revision}"
     more = sum(max(0, len(event[name]) - MOST_LINKS) for name in ("links", "removed"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from linkem_py.cli import described
 from linkem_py.cli.console import notice
 from linkem_py.cli.kernel_choice import Place
 from linkem_py.cli.start import Start
@@ -119,8 +120,8 @@ async def _open_guest(
     kernel = start.decision.guest
     guest = await stack.enter_async_context(
         GuestNetwork(
-            options.topology,
-            settings=options.set,
+            None,
+            arguments=described.words(options),
             seed=options.seed,
             name=claim.name,
             kernel=None if kernel is None else str(kernel.path),

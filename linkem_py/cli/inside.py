@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from linkem_py.cli.load import load_topology
+from linkem_py.cli import described
 from linkem_py.control.local import LocalStation
 from linkem_py.control.mux import Mux
 from linkem_py.control.programs import LocalPrograms
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `options.topology`, with `options.set`, `options.seed` and the name `options.network`, until asked to end.
+    """Runs the network that `options` describe, with `options.seed` and the name `options.network`, until asked to end.
 
     Returns the exit status: 1 if the network could not be started, which the host is told, else 0.
     """
     line = _take_streams()
     warnings.simplefilter("ignore", CapabilityWarning)  # the network's description has them as notes
     try:
-        found: Topology | LinkemError = load_topology(options.topology, options.set)
+        found: Topology | LinkemError = described.load(options).topology
     except LinkemError as error:
         found = error
     return asyncio.run(_run(line, found, options))

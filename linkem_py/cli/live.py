@@ -12,7 +12,7 @@ import attrs
 from linkem_py.cli import words
 from linkem_py.control.station import Station
 from linkem_py.control.wire.events import Changed, Event, Missed, Notice, Refused
-from linkem_py.control.wire.impairments import impairment_json
+from linkem_py.control.wire.reports import link_state_json
 from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState
 from linkem_py.model import LinkKey
 
@@ -135,7 +135,7 @@ def cells(row: Row, now: float) -> list[str]:
     changed = f"{words.age(now - row.state.applied_at)} ago" if row.state.revision else "–"
     return [
         words.link(*row.state.link),
-        words.impairment(impairment_json(row.state.impairment)),
+        words.state(link_state_json(row.state)),
         words.rate(1000 * row.rate.rate_kbit) if row.rate is not None else "",
         f"{counters.drops:,}" if counters is not None else "",
         words.backlog(counters.backlog_packets, counters.backlog_bytes) if counters is not None else "",

@@ -67,6 +67,8 @@ def description_lines(description: Mapping[str, Any], paint: Paint, now: float) 
     lines += [paint(f"note: {note}", YELLOW) for note in description["notes"]]
     if description["groups"]:
         lines.append(paint(f"partition: {words.groups(description['groups'])}", YELLOW))
+    for end in description.get("without_carrier", ()):
+        lines.append(paint(f"without carrier: {words.end(end['peer'], end['segment'])}", YELLOW))
     lines += ["", *columns(_peers(description), paint), "", *columns(_links(description, now), paint)]
     return lines
 
@@ -85,7 +87,7 @@ def _links(description: Mapping[str, Any], now: float) -> list[list[Cell]]:
         changed = ""
         if row["revision"]:
             changed = f"{words.age(now - row['applied_at'])} ago, revision {row['revision']}"
-        rows.append([(words.link(*key(row)), BOLD), words.impairment(row["impairment"]), changed])
+        rows.append([(words.link(*key(row)), BOLD), words.state(row), changed])
     return rows
 
 

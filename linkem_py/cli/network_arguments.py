@@ -24,6 +24,9 @@ def commands() -> tuple[tuple[str, str, Fill], ...]:
         ("show", "show a network: peers, addresses, links, what is in force", _show),
         ("set", "change a link: only the fields that are named", _set),
         ("clear", "take the whole impairment of a link away", _clear),
+        ("schedule", "have a link change with time, by a preset or a file; or list what goes on", _schedule),
+        ("link", "let nothing into a link, or again what comes", _link),
+        ("carrier", "take the carrier of a peer's interface away, or give it back", _carrier),
         ("partition", "cut everything between groups of peers", _partition),
         ("heal", "end the partition", _heal),
         ("stats", "show the counters of every link", _stats),
@@ -31,17 +34,18 @@ def commands() -> tuple[tuple[str, str, Fill], ...]:
         ("exec", "run a command in a peer of a running network", _exec),
         ("shell", "open a shell in a peer of a running network", _shell),
         ("down", "end a network, or clean up after one whose owner died", _down),
-        ("schema", "print the JSON Schema of what is said over MQTT and the control socket", _schema),
+        ("schema", "print the JSON Schema of what is said over MQTT and the control socket, or of scenarios", _schema),
         ("completion", "print what makes a shell complete linkem's words", _completion),
     )
 
 
 def up(command: argparse.ArgumentParser) -> None:
     """What `up` has beside what describes the topology and the kernel."""
-    command.usage = "linkem up TOPOLOGY [option ...]"
+    command.usage = "linkem up TOPOLOGY|--scenario FILE|--preset NAME [option ...]"
     command.epilog = (
         "In the foreground it shows the links until Ctrl-C, or SIGTERM, takes the network down.\n"
-        "For root the peers' namespaces have names: ip netns exec NAME.PEER COMMAND."
+        "For root the peers' namespaces have names: ip netns exec NAME.PEER COMMAND.\n"
+        "A scenario takes the time that it says, unless --duration says another."
     )
     command.add_argument("--name", dest="network", help="the network's name (the topology's)")
     command.add_argument("-d", "--detach", action="store_true", help="go on in the background, once the network is up")
@@ -113,6 +117,40 @@ def _clear(command: argparse.ArgumentParser) -> None:
     _json(command)
 
 
+def _schedule(command: argparse.ArgumentParser) -> None:
+    command.usage = "linkem schedule [[NAME] SRC DST PRESET|--file FILE|--off] [option ...]"
+    command.epilog = (
+        f"{_WHICH}\n"
+        "FILE holds a schedule in JSON or TOML (linkem schema schedule), or a trace: CSV with a header, or a packet's\n"
+        "millisecond on each line, as Mahimahi has them. Without a link, what goes on is listed."
+    )
+    command.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
+    command.add_argument("--file", metavar="FILE", help="the schedule in this file; - is standard input")
+    command.add_argument("--off", action="store_true", help="end the link's schedule; the link stays as it is then")
+    _segment(command)
+    command.add_argument("--both", action="store_true", help="the same for the way back, at the same time")
+    _remote(command)
+    _json(command)
+
+
+def _link(command: argparse.ArgumentParser) -> None:
+    command.usage = "linkem link down|up [NAME] SRC DST [option ...]"
+    command.epilog = f"{_WHICH}\nWhat is on its way arrives; impairments stay, and schedules go on underneath."
+    command.add_argument("direction", metavar="down|up", choices=("down", "up"), help="what becomes of the link")
+    command.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
+    _segment(command)
+    command.add_argument("--one-way", action="store_true", help="only from SRC to DST, not the way back")
+    _remote(command)
+    _json(command)
+
+
+def _carrier(command: argparse.ArgumentParser) -> None:
+    _words(command, "carrier [NAME] PEER up|down [option ...]", _WHICH)
+    _segment(command)
+    _remote(command)
+    _json(command)
+
+
 def _segment(command: argparse.ArgumentParser) -> None:
     command.add_argument("--segment", metavar="SEGMENT", default="lan", help="the link's segment (lan)")
 
@@ -172,7 +210,12 @@ def _down(command: argparse.ArgumentParser) -> None:
 
 
 def _schema(command: argparse.ArgumentParser) -> None:
-    command.add_argument("payload", metavar="PAYLOAD", nargs="?", help="one payload, such as set (all of them)")
+    command.add_argument(
+        "payload",
+        metavar="PAYLOAD",
+        nargs="?",
+        help="one payload, such as set (all of them); or scenario: of a file for --scenario",
+    )
 
 
 def _completion(command: argparse.ArgumentParser) -> None:

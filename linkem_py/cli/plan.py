@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from linkem_py.cli import described
 from linkem_py.cli.console import notice, print_json
 from linkem_py.cli.errors import UsageError
-from linkem_py.cli.load import load_topology
 
 
 def run(options: argparse.Namespace) -> int:
     """Print every class, qdisc and filter of a topology."""
-    topology = load_topology(options.topology, options.set)
+    topology = described.load(options).topology
     import attrs
 
     from linkem_py.model import Capabilities

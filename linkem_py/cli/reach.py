@@ -30,7 +30,7 @@ class Reach(Protocol):
     name: str
 
     def command(self, command: str, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The reply to ``set``, ``partition`` or ``heal``. Raises `ControlError` if there is none."""
+        """The reply to a command, such as ``set``. Raises `ControlError` if there is none."""
 
     def describe(self) -> dict[str, Any]:
         """The whole, as `description_json` has it."""

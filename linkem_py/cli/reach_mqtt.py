@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 
 from linkem_py.control.remote_mqtt import MqttStation
 from linkem_py.control.wire import json
-from linkem_py.control.wire.commands import Update
+from linkem_py.control.wire.commands import Command, Reschedule, Switch, Update
 from linkem_py.control.wire.events import Event
 from linkem_py.control.wire.replies import Reply
 from linkem_py.errors import ControlError, TopologyError
+from linkem_py.model import LinkKey
 
 Listening: TypeAlias = contextlib.AbstractAsyncContextManager[AsyncIterator[Event]]
 
@@ -60,9 +61,16 @@ class MqttReach:
             reply = await self._station.submit(command)
         except ConnectionError as error:
             raise ControlError(str(error)) from error
-        if reply.ok and isinstance(command, Update):
-            await self._station.wait_for([change.link for change in command.changes], reply.revision)
+        if reply.ok and (links := _links(command)):
+            await self._station.wait_for(links, reply.revision)
         return reply
+
+
+def _links(command: Command) -> list[LinkKey]:
+    """The links whose states a command changes."""
+    if isinstance(command, Update | Reschedule):
+        return [change.link for change in command.changes]
+    return [command.link] if isinstance(command, Switch) else []
 
 
 @contextlib.contextmanager

@@ -25,8 +25,7 @@ def run(options: argparse.Namespace) -> int:
     started = start.prepare(options)
     if isinstance(started, int):
         return started
-    topology, decision = started.topology, started.decision
-    duration_s = start.parse_seconds(options.duration)
+    topology, decision, duration_s = started.topology, started.decision, started.duration_s
     if options.peer is not None:
         topology.peer(options.peer)
     if options.report:
@@ -81,12 +80,15 @@ def _in_guest(options: argparse.Namespace, decision: Decision) -> int:
 
 async def _measured(topology: Topology, options: argparse.Namespace, duration_s: float | None) -> Report:
     from linkem_py.cli.progress import shown_progress
-    from linkem_py.report import measure
+    from linkem_py.report import calibrate, measure
     from linkem_py.runtime import Network
 
-    async with Network(topology, seed=options.seed) as network:
-        with shown_progress(off=options.quiet or options.json) as progress:
-            return await measure(network, duration_s=duration_s, progress=progress)
+    with shown_progress(off=options.quiet or options.json) as progress:
+        progress("calibrating", 0.0)
+        machine = await calibrate()  # before the network's schedules begin
+        progress("calibrating", 1.0)
+        async with Network(topology, seed=options.seed) as network:
+            return await measure(network, duration_s=duration_s, progress=progress, machine=machine)
 
 
 def _show(report: Report, topology: Topology, options: argparse.Namespace) -> None:

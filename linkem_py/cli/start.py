@@ -26,17 +26,18 @@ MODULE = "linkem_py.cli.main"
 
 @attrs.frozen
 class Start:
-    """A topology, and where it is to run."""
+    """A topology, where it is to run, and for how long (None: until it is ended)."""
 
     topology: Topology
     decision: Decision
+    duration_s: float | None = None
 
 
 def prepare(options: argparse.Namespace) -> Start | int:
-    """Find out where to run, enter a user namespace if it takes one, load the topology.
+    """Find out where to run, enter a user namespace if it takes one, load the network that is described.
 
     Where this process cannot enter one, the whole command line runs in another process, whose exit
-    status is returned. Raises what `decide` and `load_topology` do.
+    status is returned. Raises what `decide` and `described.load` do.
     """
     found = facts.find_facts(options.kernel)
     # Before anything is imported that starts a thread; what the topology needs is not known yet.
@@ -46,15 +47,19 @@ def prepare(options: argparse.Namespace) -> Start | int:
             return subprocess.call([sys.executable, "-m", MODULE, *options.words])
         user_namespace.enter()
         found = found.entered()
-    from linkem_py.cli.load import load_topology
+    from linkem_py.cli import described
 
-    topology = load_topology(options.topology, options.set)
+    duration_s = parse_seconds(options.duration)
+    network = described.load(options)
+    topology = network.topology
+    if duration_s is None and network.scenario is not None:
+        duration_s = network.scenario.duration_s
     decision = _decide_for(topology, options.kernel, found)
     if decision.place is Place.NAMESPACE:
         raise LinkemError("this process has threads and cannot enter a user namespace")
     if early is not None and early.place is Place.NAMESPACE and decision.place is Place.HERE:
         decision = attrs.evolve(decision, place=Place.NAMESPACE)
-    return Start(topology, decision)
+    return Start(topology, decision, duration_s)
 
 
 def parse_seconds(text: str | None, option: str = "--duration") -> float | None:

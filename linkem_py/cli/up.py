@@ -43,13 +43,15 @@ def _host(options: argparse.Namespace, ready: Ready | None) -> int:
     started = start.prepare(options)
     if isinstance(started, int):
         return started
-    duration_s = start.parse_seconds(options.duration)
     _check_mqtt(options)
     from linkem_py.control.wire.topics import network_name_of
+    from linkem_py.model import format_duration
 
     name = options.network if options.network is not None else network_name_of(started.topology.name)
     quiet = options.quiet or options.json
     notice(started.decision.notice, quiet=quiet or not started.decision.notice)
+    if started.duration_s is not None and options.duration is None:
+        notice(f"the scenario ends after {format_duration(started.duration_s)}", quiet=quiet)
     with registry.claim(name, topology=started.topology.name) as claim, start.warnings_as_notices(quiet=quiet):
         if claim.cleaned:
             notice(f"took away what a dead network {name} had left: {', '.join(claim.cleaned)}", quiet=quiet)
@@ -61,7 +63,7 @@ def _host(options: argparse.Namespace, ready: Ready | None) -> int:
 
         show = _foreground(options) if ready is None else _background(ready, claim)
         try:
-            asyncio.run(host(claim, started, options, duration_s=duration_s, show=show))
+            asyncio.run(host(claim, started, options, duration_s=started.duration_s, show=show))
         except asyncio.CancelledError:
             return _INTERRUPTED  # by a signal, before it was up
     return 0

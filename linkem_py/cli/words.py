@@ -25,6 +25,24 @@ def impairment(fields: Mapping[str, Any]) -> str:
     return ", ".join(_field(name, value) for name, value in fields.items()) or "unimpaired"
 
 
+def state(row: Mapping[str, Any]) -> str:
+    """A link's state: its impairment, which schedule it has, and whether it is down."""
+    text = impairment(row["impairment"])
+    if "schedule" in row:
+        text += f"; schedule {schedule(row['schedule'])}"
+    return f"down; {text}" if row.get("down") else text
+
+
+def schedule(running: Mapping[str, Any]) -> str:
+    """Which schedule: the name of a preset or of a trace, or else what kind it is."""
+    return str(running.get("name") or str(running["type"]).replace("_", " "))
+
+
+def end(peer: str, segment: str = DEFAULT_SEGMENT) -> str:
+    """A peer's interface: ``a``; with the segment unless it is the default one."""
+    return peer if segment == DEFAULT_SEGMENT else f"{peer} ({segment})"
+
+
 def _field(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return name.replace("_", " ") if value else f"{name.replace('_', ' ')} off"

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from linkem_py.control.redeliveries import Redeliveries, content
-from linkem_py.control.wire.commands import Command, LinkUpdate, Partition, Update
+from linkem_py.control.wire.commands import Carrier, Command, LinkUpdate, Partition, Reschedule, Switch, Update
 from linkem_py.control.wire.json import problem_of
 from linkem_py.control.wire.replies import Reply
+from linkem_py.control.wire.schedules.bounds import changes_count
 from linkem_py.errors import LinkemError, RequestError
 from linkem_py.model import LinkKey
 from linkem_py.model.distribution import DelayTable
+from linkem_py.model.schedule import Schedule
 from linkem_py.runtime.changes import Applied, Change, Clearing
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ class Dispatcher:
     """Carries out commands one after the other, in the order in which they came.
 
     When it comes to an update, all updates that wait directly behind it go into the same kernel
-    batch, up to a bound; each is still all or nothing for itself and gets its own reply. Partitions
-    and heals stand alone. A command is never held back in the hope for more.
+    batch, up to a bound; each is still all or nothing for itself and gets its own reply. All other
+    commands stand alone. A command is never held back in the hope for more.
 
     What comes again with the same `id` and the same content is not carried out again: it gets the
     first one's reply, also an error. So a new attempt needs a new `id`.
@@ -167,15 +169,33 @@ class Dispatcher:
         try:
             if isinstance(taken[0].command, Update):
                 return await self._update([one.command for one in taken if isinstance(one.command, Update)])
-            elif isinstance(taken[0].command, Partition):
-                return [await self._net.partition(*taken[0].command.groups)]
             else:
-                return [await self._net.heal()]
+                return [await self._alone(taken[0].command)]
         except Exception as error:
             if len(taken) == 1 or self._ended():
                 return [error] * len(taken)
             # Which of them it was is not known: one by one. What was done already is the same if done twice.
             return [outcome for one in taken for outcome in await self._carry_out([one])]
+
+    async def _alone(self, command: Command) -> Applied:
+        if isinstance(command, Partition):
+            return await self._net.partition(*command.groups)
+        elif isinstance(command, Reschedule):
+            return await self._reschedule(command)
+        elif isinstance(command, Switch):
+            source, destination, segment = command.link
+            switch = self._net.up if command.up else self._net.down
+            return await switch(source, destination, segment=segment, one_way=not command.both)
+        elif isinstance(command, Carrier):
+            return await self._net.carrier(command.peer, segment=command.segment, up=command.up)
+        else:
+            return await self._net.heal()
+
+    async def _reschedule(self, command: Reschedule) -> Applied:
+        schedules = dict(command.changes)
+        if len(schedules) < len(command.changes):
+            raise RequestError("changes", "must not name a link twice", len(command.changes))
+        return await self._net.set_schedules(schedules)
 
     async def _update(self, updates: Sequence[Update]) -> list[Outcome]:
         outcomes: list[Outcome | None] = []
@@ -251,12 +271,18 @@ def _batch(update: Update) -> Batch | RequestError:
 def _weight(command: Command) -> int:
     if isinstance(command, Update):
         return max(1, sum(1 + _extra(change) for change in command.changes))
+    if isinstance(command, Reschedule):
+        return sum(1 + _changes(change.schedule) for change in command.changes)
     return 1 + sum(len(group) for group in getattr(command, "groups", ()))
 
 
 def _extra(change: LinkUpdate) -> int:
     """What long values weigh: about a link change for every kilobyte."""
     return sum(_length(value) // 128 for value in change.fields.values() if not isinstance(value, float | int | None))
+
+
+def _changes(schedule: Schedule | None) -> int:
+    return 0 if schedule is None else changes_count(schedule) // 8
 
 
 def _length(value: Any) -> int:

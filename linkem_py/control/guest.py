@@ -44,6 +44,7 @@ class GuestNetwork:
     Parameters
     ----------
     topology, settings, seed : as on the command line; found from the same working directory
+    arguments : words that describe the network, as on the command line, instead of a `topology` (None)
     name : of the network, the topology's by default
     kernel : path of the guest kernel, the first one found by default
     memory : of the guest, as ``"1G"``
@@ -60,19 +61,20 @@ class GuestNetwork:
 
     def __init__(
         self,
-        topology: str,
+        topology: str | None,
         *,
         settings: Sequence[str] = (),
+        arguments: Sequence[str] = (),
         seed: int | None = None,
         name: str | None = None,
         kernel: str | None = None,
         memory: str = "1G",
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._topology = topology
+        self._topology = topology if topology is not None else " ".join(arguments)
         self._command = ["--memory", memory]
         self._command += ["--kernel", kernel] if kernel is not None else []
-        self._command += ["--", sys.executable, *_INSIDE, topology]
+        self._command += ["--", sys.executable, *_INSIDE, *([] if topology is None else [topology]), *arguments]
         self._command += [f"--set={setting}" for setting in settings]
         self._command += [f"--seed={seed}"] if seed is not None else []
         self._command += [f"--name={name}"] if name is not None else []

@@ -14,8 +14,10 @@ from linkem_py.control.listeners import Listeners
 from linkem_py.control.wire.commands import Command
 from linkem_py.control.wire.events import Changed, Event, Notice, Refused
 from linkem_py.control.wire.replies import Reply
-from linkem_py.control.wire.states import Description, LinkCounters, LinkState
+from linkem_py.control.wire.schedules import name_of
+from linkem_py.control.wire.states import Description, LinkCounters, LinkState, RunningSchedule
 from linkem_py.model import LinkKey
+from linkem_py.model.schedule import Schedule
 from linkem_py.plan import addressing
 from linkem_py.runtime.changes import Applied
 from linkem_py.runtime.processes import to_the_end
@@ -43,6 +45,7 @@ class LocalStation:
         self._listeners = Listeners()
         self._dispatcher = Dispatcher(net, refused=self._tell_refused)
         self._worker: asyncio.Task[None] | None = None
+        self._named: dict[LinkKey, tuple[Schedule, RunningSchedule]] = {}
         self._let_go: list[Callable[[], None]] = []
 
     # --- life ----------------------------------------------------------------------------------
@@ -110,6 +113,7 @@ class LocalStation:
             links=tuple(self._state(key) for key in topology.links),
             groups=_groups(net.groups),
             notes=net.notes,
+            without_carrier=net.without_carrier,
         )
 
     async def counters(self) -> tuple[LinkCounters, ...]:
@@ -148,7 +152,7 @@ class LocalStation:
 
     def _tell_applied(self, applied: Applied) -> None:
         if self._listeners:
-            self._listeners.put(_changed(applied))
+            self._listeners.put(self._changed(applied))
 
     def _tell_refused(self, command: Command, reply: Reply) -> None:
         if self._listeners and reply.error is not None:
@@ -156,23 +160,49 @@ class LocalStation:
 
     def _state(self, key: LinkKey) -> LinkState:
         revision, at = self.net.link_revision(key)
-        return LinkState(link=key, impairment=self.net.topology.links[key].impairment, revision=revision, applied_at=at)
+        link = self.net.topology.links[key]
+        return LinkState(
+            link=key,
+            impairment=link.impairment,
+            revision=revision,
+            applied_at=at,
+            schedule=self._schedule(key),
+            down=link.down,
+        )
 
+    def _schedule(self, key: LinkKey) -> RunningSchedule | None:
+        schedule = self.net.topology.schedules.get(key)
+        if schedule is None:
+            return None
+        known, name = self._named.get(key, (None, None))
+        if known is not schedule or name is None:
+            # Kept: states are told with every tick.
+            name = name_of(schedule)
+            self._named[key] = schedule, name
+        return name
 
-def _changed(applied: Applied) -> Changed:
-    return Changed(
-        revision=applied.revision,
-        at=applied.at,
-        what=applied.what,
-        links=tuple(
-            LinkState(link=change.link, impairment=change.after, revision=applied.revision, applied_at=applied.at)
-            for change in applied.links
-            if change.after is not None
-        ),
-        removed=tuple(change.link for change in applied.links if change.after is None),
-        peer=applied.peer,
-        groups=_groups(applied.groups),
-    )
+    def _changed(self, applied: Applied) -> Changed:
+        links = self.net.topology.links
+        return Changed(
+            revision=applied.revision,
+            at=applied.at,
+            what=applied.what,
+            links=tuple(
+                LinkState(
+                    link=change.link,
+                    impairment=change.after,
+                    revision=applied.revision,
+                    applied_at=applied.at,
+                    schedule=self._schedule(change.link),
+                    down=links[change.link].down,
+                )
+                for change in applied.links
+                if change.after is not None
+            ),
+            removed=tuple(change.link for change in applied.links if change.after is None),
+            peer=applied.peer,
+            groups=_groups(applied.groups),
+        )
 
 
 def _groups(groups: tuple[frozenset[str], ...]) -> tuple[tuple[str, ...], ...]:

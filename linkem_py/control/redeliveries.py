@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
-from linkem_py.control.wire.commands import Command, Update
+import attrs
+
+from linkem_py.control.wire.commands import Carrier, Command, Reschedule, Switch, Update
+from linkem_py.control.wire.limits import dump
 from linkem_py.control.wire.replies import Reply
+from linkem_py.control.wire.schedules import schedule_to_json
+from linkem_py.errors import RequestError
 from linkem_py.model.distribution import DelayTable
+from linkem_py.model.schedule import Schedule
 
 P = TypeVar("P")
 
@@ -73,8 +79,22 @@ def _texts(command: Command) -> Iterator[str]:
             yield repr(tuple(change))
             # Its repr is for people and leaves the entries out.
             yield from (repr(value.values) for value in change.fields.values() if isinstance(value, DelayTable))
+    elif isinstance(command, Reschedule):
+        yield from (f"{change.link!r}{_written(change.schedule)}" for change in command.changes)
+    elif isinstance(command, Switch | Carrier):
+        yield repr(attrs.evolve(command, id=None))
     else:
         yield from (repr(sorted(group)) for group in getattr(command, "groups", ()))
+
+
+def _written(schedule: Schedule | None) -> str:
+    # Its repr is for people and leaves the points of traces out.
+    if schedule is None:
+        return ""
+    try:
+        return dump(schedule_to_json(schedule)).decode()
+    except (RequestError, ValueError, TypeError):
+        return repr(id(schedule))  # one of a class of somebody's own: the same only as itself
 
 
 def _size(reply: Reply) -> int:

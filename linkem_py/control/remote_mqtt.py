@@ -53,7 +53,7 @@ class MqttStation:
         self.name = network
         self._url = MqttUrl.parse(url)
         self._topics = Topics(prefix, network)
-        self._in_topics = {"set": self._topics.set, "partition": self._topics.partition, "heal": self._topics.heal}
+        self._in_topics = {name: getattr(self._topics, name) for name in json.COMMAND_NAMES}
         self._patience_s = patience_s
         self._client: aiomqtt.Client
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()

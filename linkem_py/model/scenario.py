@@ -13,10 +13,13 @@ from linkem_py.model.impairment import Impairment
 from linkem_py.model.presets.links import Preset, pair
 from linkem_py.model.presets.lookup import find
 from linkem_py.model.presets.schedules import schedule
-from linkem_py.model.rules import Number, check_peer_name
+from linkem_py.model.rules import Number, check_peer_name, check_segment_name
 from linkem_py.model.schedule.change import LONGEST_S
 from linkem_py.model.schedule.fields import needed
 from linkem_py.model.schedule.schedule import Schedule
+from linkem_py.model.topology import LinkKey, Topology, link_name
+
+SENDER, RECEIVER = "sender", "receiver"
 
 
 def _preset(_instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -31,31 +34,42 @@ def _schedule(_instance: Any, attribute: attrs.Attribute[Any], value: Any) -> No
 
 @attrs.frozen(kw_only=True)
 class ScenarioLink:
-    """One of the links that a sender and a receiver have between them.
+    """A link between two peers of a scenario, by default its sender and its receiver.
 
     Attributes
     ----------
-    name : of the link; the segment it lies on
-    uplink, downlink : what it is from the sender and to it
+    name : the segment that it lies on; links of the same peers differ in it
+    uplink, downlink : what it is from `source` to `destination`, and back; None: there is no way back
     uplink_schedule, downlink_schedule : what happens on it; None: nothing
+    source, destination : the peers
     """
 
-    name: str = attrs.field(validator=lambda _self, _attribute, value: check_peer_name(value))
+    name: str = attrs.field(validator=lambda _self, _attribute, value: check_segment_name(value))
     uplink: Preset = attrs.field(validator=_preset)
-    downlink: Preset = attrs.field(validator=_preset)
+    downlink: Preset | None = attrs.field(validator=attrs.validators.optional(_preset))
     uplink_schedule: Schedule | None = attrs.field(default=None, validator=_schedule)
     downlink_schedule: Schedule | None = attrs.field(default=None, validator=_schedule)
+    source: str = attrs.field(default=SENDER, validator=lambda _self, _attribute, value: check_peer_name(value))
+    destination: str = attrs.field(default=RECEIVER, validator=lambda _self, _attribute, value: check_peer_name(value))
 
     def __attrs_post_init__(self) -> None:
+        if self.downlink is None and self.downlink_schedule is not None:
+            raise TopologyError("downlink_schedule", "needs a downlink", self.downlink_schedule)
         for direction, own, what in (
             ("uplink", self.uplink, self.uplink_schedule),
             ("downlink", self.downlink, self.downlink_schedule),
         ):
-            if what is not None:
+            if own is not None and what is not None:
                 try:
-                    what.check(own.impairment)
+                    what.check(own.on_link)
                 except TopologyError as error:
                     raise error.at(f"{direction} of {self.name}") from None
+
+    @property
+    def keys(self) -> tuple[LinkKey, ...]:
+        """The directions that it has, as links of a topology."""
+        there = (self.source, self.destination, self.name)
+        return (there,) if self.downlink is None else (there, (self.destination, self.source, self.name))
 
     @classmethod
     def of(cls, name: str, preset: str, schedules: tuple[str, str] | None = None) -> ScenarioLink:
@@ -71,28 +85,60 @@ def _links(given: Any) -> tuple[ScenarioLink, ...]:
     links = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
     if not links:
         raise TopologyError("links", "must be at least one ScenarioLink", given)
-    names: set[str] = set()
+    seen: set[LinkKey] = set()
     for link in links:
         if not isinstance(link, ScenarioLink):
             raise TopologyError("links", "must be ScenarioLinks", link)
-        if link.name in names:
-            raise TopologyError("links", "must not have one name twice", link.name)
-        names.add(link.name)
+        for key in link.keys:
+            if key in seen:
+                raise TopologyError("links", "must not have the same name and direction twice", link_name(key))
+            seen.add(key)
     return links
+
+
+def _peers(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """A sender and a receiver, one or several links between them, and how long it takes.
+    """Peers, what is between them and what happens to it, and how long it takes.
+
+    Attributes
+    ----------
+    name, about : what it is called, and what happens
+    duration_s : how long it takes
+    links : at least one
+    peers : by default a sender and a receiver
 
     Raises `TopologyError` naming field, rule and value; also where a schedule could lead to an
     impairment that cannot be.
     """
 
-    name: str
+    name: str = attrs.field()
     about: str = ""
     duration_s: float = attrs.field(validator=needed(Number(above=0, most=LONGEST_S)))
     links: tuple[ScenarioLink, ...] = attrs.field(converter=_links)
+    peers: tuple[str, ...] = attrs.field(default=(SENDER, RECEIVER), converter=_peers)
+
+    def __attrs_post_init__(self) -> None:
+        self.topology()
+
+    def topology(self) -> Topology:
+        """A network of these peers and links, a new one each time. Raises `TopologyError`."""
+        network = Topology(self.name)
+        for peer in self.peers:
+            network.add_peer(peer)
+        for link in self.links:
+            network.add_link(
+                link.source, link.destination, link.uplink.on_link, schedule=link.uplink_schedule, segment=link.name
+            )
+            if link.downlink is not None:
+                network.add_link(
+                    link.destination, link.source, link.downlink.on_link,
+                    schedule=link.downlink_schedule, segment=link.name,
+                )  # fmt: skip
+        return network
 
 
 def _stressed(name: str, rate_kbit: float, delay_ms: float, loss_pct: float) -> ScenarioLink:

@@ -10,6 +10,8 @@
 #   goodput     filling links that have a rate
 #   expect      what an impairment comes to by the kernel's formulas (pure)
 #   judge       from a link's samples to its figures (pure)
+#   timeline    what held on links that vary, and when
+#   phases      each probe of such a link against what was in force when it was sent (pure)
 #   figures     confidence intervals and verdicts (pure)
 #   table       for the terminal
 #   markdown    for a file
@@ -17,6 +19,7 @@
 #   files       report.md, report.json, graph.png, distributions.png
 """Reports: asked beside measured."""
 
+from linkem_py.report.calibrate import calibrate
 from linkem_py.report.files import write
 from linkem_py.report.measure import measure
 from linkem_py.report.model import DelayDistribution, Figure, LinkReport, Machine, Report, Verdict
@@ -29,6 +32,7 @@ __all__ = [
     "Machine",
     "Report",
     "Verdict",
+    "calibrate",
     "measure",
     "render_table",
     "write",

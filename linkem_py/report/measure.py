@@ -20,8 +20,10 @@ from linkem_py.report.calibrate import calibrate, delays_ms, on_thread
 from linkem_py.report.figures import distribution
 from linkem_py.report.goodput import LARGEST, RECEIVE_BUFFER, Filling, batches, fill
 from linkem_py.report.model import Figure, LinkReport, Machine, Report
+from linkem_py.report.phases import Phase, hardest, phases
 from linkem_py.report.probes import Probed, Probes
 from linkem_py.report.stations import Stations
+from linkem_py.report.timeline import Timeline
 from linkem_py.runtime import LinkStats, Network, NetworkStats
 
 Progress = Callable[[str, float], None]
@@ -32,7 +34,13 @@ LEAST_PROBING_S = 1.0
 _COUNTERS = ("packets", "bytes", "drops", "lost", "queue_drops", "overlimits")
 
 
-async def measure(network: Network, *, duration_s: float | None = None, progress: Progress | None = None) -> Report:
+async def measure(
+    network: Network,
+    *,
+    duration_s: float | None = None,
+    progress: Progress | None = None,
+    machine: Machine | None = None,
+) -> Report:
     """Measure every link of a network and compare with what its topology asks for.
 
     All links are probed at the same time, at a pace that neither they nor the machine notice;
@@ -45,6 +53,11 @@ async def measure(network: Network, *, duration_s: float | None = None, progress
     duration_s : about how long to take, calibration (1.5 s) apart; longer means more samples.
         Default: as long as the rarest events need, 6 to 14 s, and up to 20 s for rates
     progress : called with a stage's name and how much of it is done, 0 to 1
+    machine : what `calibrate` found a moment ago, so that no time of the network's schedules is spent on that
+
+    A link with a schedule is held against what was in force when each probe was sent, and has a report for each of
+    its phases: all the time in which it did the same. Of more than eight phases the means are told. Such
+    links are probed for all of `duration_s`, and they are not filled, nor are echoes sent over them.
 
     What the figures include: one-way delays run from right before the send call to the
     kernel's time stamp at the destination's interface, so they contain the machine's floor
@@ -58,17 +71,23 @@ async def measure(network: Network, *, duration_s: float | None = None, progress
         raise RequestError("duration_s", "must be above 0", duration_s)
     tell = progress or (lambda stage, share: None)
     started_at, started = time.time(), time.monotonic()
-    tell("calibrating", 0.0)
-    machine = await calibrate()
-    tell("calibrating", 1.0)
+    if machine is None:
+        tell("calibrating", 0.0)
+        machine = await calibrate()
+        tell("calibrating", 1.0)
     before = await network.stats()
     impairments = {key: link.impairment for key, link in network.topology.links.items()}
-    with Stations(network, impairments) as stations:
-        fillings = _fillings(impairments)
+    with Stations(network, impairments) as stations, Timeline(network) as timeline:
+        steady = {key: one for key, one in impairments.items() if key not in timeline}
+        paced = {key: one if key in steady else hardest(timeline.possible(key)) for key, one in impairments.items()}
+        fillings = _fillings(steady)
         groups, left_out = _affordable(fillings, machine, FILLING_S if duration_s is None else duration_s / 2)
         filling_s = sum(_time(fillings, group) for group in groups)
-        seconds = _probing_s(impairments, machine, duration_s, filling_s)
-        probed, machine = await _probe(stations, impairments, machine, seconds, tell)
+        seconds = _probing_s(paced, machine, duration_s, filling_s if steady == impairments else 0.0)
+        longest_ms = max(
+            (expect.longest_delay_ms(one) for key in impairments for one in timeline.possible(key)), default=0.0
+        )
+        probed, machine = await _probe(stations, paced, _pairs(steady), longest_ms, machine, seconds, tell)
     goodputs = {key: _no_time(impairments[key]) for key in left_out}
     goodputs |= await _goodputs(network, impairments, fillings, groups, tell)
     after = await network.stats()
@@ -81,7 +100,7 @@ async def measure(network: Network, *, duration_s: float | None = None, progress
         started_at=started_at,
         duration_s=time.monotonic() - started,
         machine=machine,
-        links=tuple(_links(network, impairments, probed, goodputs, machine, before, after)),
+        links=tuple(_links(network, impairments, probed, goodputs, machine, timeline, before, after)),
     )
 
 
@@ -97,14 +116,18 @@ def _probing_s(
 
 
 async def _probe(
-    stations: Stations, impairments: Mapping[LinkKey, Impairment], machine: Machine, seconds: float, tell: Progress
+    stations: Stations,
+    impairments: Mapping[LinkKey, Impairment],
+    pairs: list[LinkKey],
+    longest_ms: float,
+    machine: Machine,
+    seconds: float,
+    tell: Progress,
 ) -> tuple[Probed, Machine]:
     plans = pace.allot(impairments, seconds=seconds, call_us=machine.call_us, packet_us=machine.packet_us)
-    pairs = _pairs(impairments)
     requests = int(min(ECHOES_PER_PAIR, ECHOES_PER_S * seconds / max(1, len(pairs))))
     if requests < LEAST_ECHOES:
         pairs, requests = pairs[: int(ECHOES_PER_S * seconds / LEAST_ECHOES)], LEAST_ECHOES
-    longest_ms = max((expect.longest_delay_ms(one) for one in impairments.values()), default=0.0)
     loop = asyncio.get_running_loop()
     probes = Probes(
         stations, plans, seconds=seconds, settle_s=0.25 + 2 * longest_ms / 1000, echoes=pairs, requests=requests,
@@ -217,6 +240,7 @@ def _links(
     probed: Probed,
     goodputs: Mapping[LinkKey, Figure],
     machine: Machine,
+    timeline: Timeline,
     before: NetworkStats,
     after: NetworkStats,
 ) -> list[LinkReport]:
@@ -228,11 +252,16 @@ def _links(
     reports = []
     for key, impairment in impairments.items():
         sample = probed.samples[key]
+        stats = _difference(before.get(key), after.get(key))
+        if key in timeline:
+            found = phases(timeline.spells(key), sample, timeline.began_ns, partial(delays_ms, probed=probed), around)
+            reports += [_of_phase(key, phase, probed, stats if phase is found[0] else {}) for phase in found]
+            continue
         delays = delays_ms(sample, probed)
         figures = [*judge.link_figures(impairment, sample, delays, around)]
         source, destination, segment = key
         back = impairments.get((destination, source, segment))
-        if back is not None:
+        if back is not None and (destination, source, segment) not in timeline:
             echo = probed.echoes.get(key) or probed.echoes.get((destination, source, segment))
             requests, times = echo if echo is not None else (0, delays[:0])
             figures.append(judge.round_trip(impairment, back, requests, times, around))
@@ -251,10 +280,26 @@ def _links(
                 received=len(sample.numbers),
                 figures=tuple(figures),
                 delays=distribution(delays),
-                stats=_difference(before.get(key), after.get(key)),
+                stats=stats,
             )
         )
     return reports
+
+
+def _of_phase(key: LinkKey, phase: Phase, probed: Probed, stats: dict[str, int]) -> LinkReport:
+    source, destination, segment = key
+    return LinkReport(
+        source=source,
+        destination=destination,
+        segment=segment,
+        impairment=phase.impairment,
+        phase=phase.label,
+        sent=phase.sample.packets,
+        received=len(phase.sample.numbers),
+        figures=phase.figures,
+        delays=distribution(delays_ms(phase.sample, probed)),
+        stats=stats,
+    )
 
 
 def _difference(before: LinkStats | None, after: LinkStats | None) -> dict[str, int]:

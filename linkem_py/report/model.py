@@ -86,13 +86,15 @@ class LinkReport:
     """One direction of a link: what was asked, what was measured, what the kernel counted.
 
     `stats` are the link's counters over the measurement (`LinkStats` after minus before), other
-    traffic included.
+    traffic included. A link that varies has a report for each of its phases, `phase` saying which and
+    when (``poor, 30 to 90 s``), and the counters in the first.
     """
 
     source: str
     destination: str
     segment: str
     impairment: Impairment
+    phase: str = ""
     sent: int = 0
     received: int = 0
     figures: tuple[Figure, ...] = ()
@@ -106,8 +108,8 @@ class LinkReport:
 
     @property
     def name(self) -> str:
-        """``a->b``, with the segment where it is not the default one."""
-        return link_name(self.key).removeprefix("link ")
+        """``a->b``, with the segment where it is not the default one, and the phase."""
+        return ": ".join(part for part in (link_name(self.key).removeprefix("link "), self.phase) if part)
 
     def figure(self, name: str) -> Figure:
         """The figure of that name; one that is not measured if there is none."""
@@ -158,7 +160,7 @@ class Report:
     links: tuple[LinkReport, ...]
 
     def link(self, source: str, destination: str, segment: str = "lan") -> LinkReport:
-        """The report on one link. Raises KeyError."""
+        """The report on one link; of one that varies, on its first phase. Raises KeyError."""
         for link in self.links:
             if link.key == (source, destination, segment):
                 return link
@@ -194,6 +196,7 @@ def _link(link: LinkReport) -> dict[str, Any]:
         "source": link.source,
         "destination": link.destination,
         "segment": link.segment,
+        "phase": link.phase,
         "impairment": {name: _plain(value) for name, value in link.impairment.set_fields().items()},
         "sent": link.sent,
         "received": link.received,

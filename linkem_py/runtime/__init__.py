@@ -12,6 +12,7 @@
 #   journal     the last changes, and whoever is told
 #   schedules   what carries out the schedules of links
 #   recording   what happened, as a file
+#   traces      recorded links from files
 #   changes     Applied, LinkStats: what was done and what is
 """Running networks."""
 
@@ -21,6 +22,7 @@ from linkem_py.runtime.network import CapabilityWarning, Network
 from linkem_py.runtime.peer import NetworkPeer
 from linkem_py.runtime.recording import Recording, read_recording
 from linkem_py.runtime.schedules import ScheduleState
+from linkem_py.runtime.traces import read_trace
 
 __all__ = [
     "Applied",
@@ -37,4 +39,5 @@ __all__ = [
     "Recording",
     "ScheduleState",
     "read_recording",
+    "read_trace",
 ]

@@ -197,6 +197,11 @@ class BlockingNetwork:
         """The impairment of a link in force. `where` as for `Network.impairment`."""
         return self.network.impairment(source, destination, **where)
 
+    @property
+    def without_carrier(self) -> tuple[tuple[str, str], ...]:
+        """(peer, segment) of the interfaces whose carrier was taken away, in order."""
+        return self.network.without_carrier
+
     def link_revision(self, key: tuple[str, ...]) -> tuple[int, float]:
         """Revision and time of a link's last change."""
         return self.network.link_revision(key)
@@ -221,6 +226,7 @@ class BlockingNetwork:
     update_batches = _of_network(Network.update_batches)
     clear = _of_network(Network.clear)
     set_schedule = _of_network(Network.set_schedule)
+    set_schedules = _of_network(Network.set_schedules)
     connect = _of_network(Network.connect)
     add_link = _of_network(Network.add_link)
     disconnect = _of_network(Network.disconnect)

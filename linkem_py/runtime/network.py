@@ -251,6 +251,11 @@ class Network:
 
         return let_go
 
+    @property
+    def without_carrier(self) -> tuple[tuple[str, str], ...]:
+        """(peer, segment) of the interfaces whose carrier was taken away, in order."""
+        return tuple(sorted(self._dropped))
+
     async def stats(self) -> NetworkStats:
         """Counters and impairment of every link."""
         async with self._lock:
@@ -299,15 +304,37 @@ class Network:
         A link whose schedule ends stays as it is then, but for an outage, which ends. A schedule that is
         impossible over the link raises `TopologyError` before anything is touched.
         """
-        key = (source, destination, segment)
+        return await self.set_schedules({(source, destination, segment): schedule})
+
+    async def set_schedules(
+        self, schedules: Mapping[LinkKey, Schedule | None] | Mapping[tuple[str, str], Schedule | None]
+    ) -> Applied:
+        """`set_schedule` for several links at once: all of it, or nothing. They begin at one moment.
+
+        Keys are (source, destination) or (source, destination, segment).
+        """
         async with self.schedules.busy, self._lock:
-            planned = self.topology.plan_schedule(need_link(self.topology, key), schedule)
-            self.schedules.restart(key, None)
-            self.topology.put_schedule(key, None)
-            (outcome,) = await self._update([{key: Rescheduled(planned.ceiling_kbit)}], "set_schedule")
+            links = {need_link(self.topology, link_key(key)).key: schedule for key, schedule in schedules.items()}
+            if len(links) < len(schedules):
+                raise RequestError("links", "must not name a link twice", sorted(links))
+            planned = [self.topology.plan_schedule(self.topology.links[key], links[key]) for key in links]
+            batch = {link.key: Rescheduled(link.ceiling_kbit) for link in planned}
+            return await to_the_end(asyncio.ensure_future(self._reschedule(links, batch)))
+
+    async def _reschedule(self, links: Mapping[LinkKey, Schedule | None], batch: Batch) -> Applied:
+        before = {key: self.topology.schedules.get(key) for key in links}
+        # Before the kernel is asked, so that whoever hears of the change finds them.
+        for key, schedule in links.items():
+            self.topology.put_schedule(key, schedule)
+        try:
+            (outcome,) = await self._update([batch], "set_schedule")
             if isinstance(outcome, LinkemError):
                 raise outcome
-            self.topology.put_schedule(key, schedule)
+        except BaseException:
+            for key, schedule in before.items():
+                self.topology.put_schedule(key, schedule)
+            raise
+        for key, schedule in links.items():
             self.schedules.restart(key, schedule)
         return outcome
 

@@ -136,6 +136,43 @@ def test_a_measurement_for_programs_is_json(linkem: Linkem) -> None:
     assert [link["source"] for link in json.loads(outcome.out)["links"]] == ["a", "b"]
 
 
+@pytest.mark.netem
+def test_a_scenario_is_measured_for_its_time_phase_by_phase(tmp_path: Path) -> None:
+    file = tmp_path / "short.toml"
+    file.write_text(
+        "duration_s = 3\n[[links]]\nname = 'lte'\nimpairment = { delay_ms = 20 }\n"
+        "uplink_schedule = { type = 'steps', steps = [{ at_s = 0, delay_ms = 20 }, { at_s = 1.5, delay_ms = 80 }] }\n"
+    )
+    command = [*PROGRAM, "run", "--scenario", str(file), *HERE, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    uplinks = [link for link in report["links"] if link["source"] == "sender"]
+    assert [link["segment"] for link in uplinks] == ["lte", "lte"]
+    assert [link["impairment"]["delay_ms"] for link in uplinks] == [20, 80]
+    assert [link["figures"][0]["asked"] for link in uplinks] == [20, 80]
+    assert report["duration_s"] >= 3
+    assert report["topology"] == "short"
+
+
+@pytest.mark.kernel
+def test_a_scenarios_time_ends_its_command(linkem: Linkem, tmp_path: Path) -> None:
+    file = tmp_path / "short.json"
+    file.write_text('{"duration_s": 1, "links": [{"impairment": {}}]}')
+    outcome = linkem("run", "--scenario", str(file), *HERE, "--in", "sender", "--", "sleep", "100")
+    assert outcome.status == commands.TIME_UP
+    words = ("--duration", "1h", *HERE, "--in", "receiver", "--", "true")
+    assert linkem("run", "--scenario", str(file), *words).status == 0
+
+
+@pytest.mark.netem
+def test_links_of_presets_need_no_file(linkem: Linkem) -> None:
+    words = ("--preset", "lte", "--preset", "nr", "--in", "sender", "--", "getent", "ahostsv4", "receiver.link2")
+    outcome = linkem("run", *HERE, *words)
+    assert outcome.status == 0
+    assert outcome.out.split()[0] == "10.2.0.2"
+
+
 @pytest.mark.guest
 def test_a_command_line_runs_in_a_guest_as_it_is() -> None:
     command = [*PROGRAM, "run", "pair", "--kernel", "guest", "--in", "a", "--", "sh", "-c", "cat; echo e >&2; exit 5"]

@@ -330,3 +330,41 @@ def test_a_background_process_has_no_terminal_and_a_log(tmp_path: Path) -> None:
     assert facts is not None
     assert facts["session"] not in (os.getsid(0), facts["pid"])
     until(lambda: log.exists() and log.read_text() == "said")
+
+
+# --- without a file ------------------------------------------------------------------------------
+
+
+@pytest.mark.netem
+def test_links_of_presets_are_there_for_their_time_and_then_gone(runtime: Registry) -> None:
+    before = named()
+    done = run("up", "--links", "3", "--preset", "lte-edge", "--duration", "2", "--json", *HERE)
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = json.loads(done.stdout.splitlines()[0])
+    assert (facts["name"], facts["links"]) == ("bonding", 6)
+    assert {peer: list(segments) for peer, segments in facts["peers"].items()} == {
+        "sender": ["link1", "link2", "link3"],
+        "receiver": ["link1", "link2", "link3"],
+    }
+    assert named() == before
+    assert list(runtime.folder.iterdir()) == []
+
+
+@pytest.mark.netem
+def test_a_scenario_ends_by_itself_and_its_schedules_run(up: Up, linkem: Linkem, tmp_path: Path) -> None:
+    file = tmp_path / "steps.toml"
+    file.write_text(
+        "duration_s = 60\n[[links]]\nname = 'lte'\nimpairment = { delay_ms = 20 }\n"
+        "schedule = { type = 'steps', steps = [{ at_s = 0.2, delay_ms = 80 }] }\n"
+    )
+    up("--scenario", str(file), "--duration", "30s")
+    until(lambda: linkem("show", "steps").out.count("delay 80 ms") == 2)
+
+
+@pytest.mark.guest
+def test_links_of_presets_come_up_in_a_guest_and_end_with_their_time(runtime: Registry) -> None:
+    done = run("up", "--links", "3", "--preset", "lte-edge", "--duration", "1s", "--kernel", "guest", "--json", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = json.loads(done.stdout.splitlines()[0])
+    assert (facts["place"], facts["links"]) == ("a guest kernel", 6)
+    assert list(runtime.folder.iterdir()) == []

@@ -6,7 +6,18 @@ import pytest
 
 from linkem_py.errors import TopologyError
 from linkem_py.model import Bufferbloat, GilbertElliott, Handover, Impairment, Markov, OrnsteinUhlenbeck
-from linkem_py.model.presets import MODIFIERS, PAIRS, PRESETS, SCHEDULES, Preset, modifier, pair, preset, schedule
+from linkem_py.model.presets import (
+    MODIFIERS,
+    PAIRS,
+    PRESETS,
+    SCHEDULES,
+    Preset,
+    modifier,
+    pair,
+    preset,
+    schedule,
+    schedule_pair,
+)
 
 # name: delay ms / jitter ms / loss / loss correlation / reorder / duplicate / rate kbit/s / MTU
 NUMBERS = """
@@ -173,3 +184,10 @@ def test_modifiers_are_made_by_name() -> None:
     assert set(MODIFIERS) == {"handover", "bufferbloat"}
     with pytest.raises(TopologyError, match="much is not a setting of bufferbloat; they are severity: 5"):
         modifier("bufferbloat", much=5)
+
+
+def test_what_happens_differs_by_direction_where_it_is_a_pair() -> None:
+    assert [entry.name for entry in schedule_pair("nr-to-lte")] == ["nr_to_lte_uplink", "nr_to_lte_downlink"]
+    assert [entry.name for entry in schedule_pair("race_4g")] == ["race_4g", "race_4g"]
+    with pytest.raises(TopologyError, match=r"schedule is unknown \(did you mean nr_to_lte\?\): 'nr_to_lt'"):
+        schedule_pair("nr_to_lt")

@@ -1,9 +1,11 @@
 import asyncio
+import re
 
 import pytest
 
 from linkem_py import Impairment, Network, RequestError, Topology
-from linkem_py.report import Verdict, measure
+from linkem_py.model import OrnsteinUhlenbeck, Steps
+from linkem_py.report import Verdict, calibrate, measure
 
 pytestmark = pytest.mark.kernel("netem", "htb")
 
@@ -84,3 +86,37 @@ async def test_a_duration_must_be_above_0() -> None:
     async with Network(topology_of(Impairment(), Impairment())) as network:
         with pytest.raises(RequestError, match="duration_s"):
             await measure(network, duration_s=0)
+
+
+async def test_a_link_that_varies_is_held_against_what_was_in_force() -> None:
+    topology = topology_of(Impairment(delay_ms=10), Impairment(delay_ms=5))
+    there = Steps([(0, {"delay_ms": 10}), (1.5, {"delay_ms": 60}), (3, {"outage": True})])
+    topology.set_schedule("a", "b", there)
+    machine = await calibrate()
+    async with Network(topology, seed=1) as network:
+        report = await measure(network, duration_s=4.5, machine=machine)
+    fast, slow, out, back = report.links
+    assert [(link.key, link.impairment.delay_ms) for link in (fast, slow)] == [(("a", "b", "lan"), n) for n in (10, 60)]
+    for link, delay_ms in ((fast, 10), (slow, 60)):
+        assert link.figure("delay").asked == delay_ms
+        assert link.figure("delay").measured == pytest.approx(delay_ms, abs=1 + report.machine.allowance_ms)
+        assert link.figure("loss").measured == 0
+    assert out.phase.startswith("outage, ")
+    assert out.figure("loss").measured == 100
+    assert fast.stats["packets"] > slow.sent
+    assert slow.stats == {}
+    assert (back.phase, back.figure("round trip").verdict) == ("", Verdict.NONE)
+    assert not [figure for link in report.links for figure in link.figures if figure.verdict is Verdict.OUT]
+
+
+async def test_a_rate_that_varies_alone_leaves_one_phase() -> None:
+    rate = OrnsteinUhlenbeck(mean_kbit=4000, sd_kbit=600, tau_s=1, tick_ms=100)
+    topology = topology_of(Impairment(delay_ms=10, rate_kbit=4000), Impairment())
+    topology.set_schedule("a", "b", rate)
+    async with Network(topology, seed=1) as network:
+        report = await measure(network, duration_s=2)
+    there = report.link("a", "b")
+    assert re.fullmatch(r"[\d.]+ to [\d.]+ s", there.phase)
+    assert there.figure("delay").asked == 10
+    assert there.figure("goodput").note.startswith("the rate varied from ")
+    assert not [figure for figure in there.figures if figure.verdict is Verdict.OUT]

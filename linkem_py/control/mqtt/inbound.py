@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from paho.mqtt.client import MQTTMessage
 
@@ -22,7 +22,7 @@ MOST_COMMANDS = 5_000
 MOST_BYTES = 4 << 20
 
 _LONGEST_TOPIC = 1024
-_COMMANDS = frozenset({"link_set", "set", "partition", "heal"})  # kinds of topics
+_COMMANDS = frozenset({"link_set", "link_schedule", "link_switch", *json.COMMAND_NAMES})  # kinds of topics
 
 
 class Refusal(NamedTuple):
@@ -39,7 +39,8 @@ def understand(topics: Topics, topic: str, payload: bytes) -> Command | Refusal 
         return None
     named: str | None = None
     try:
-        data = json.parse(payload)
+        ends = heard.kind == "link_schedule" and payload.strip() == b"null"
+        data: dict[str, Any] = {"schedule": None} if ends else json.parse(payload)
         named = json.command_id(data)
         return _command(heard, data)
     except LinkemError as error:
@@ -50,14 +51,14 @@ def understand(topics: Topics, topic: str, payload: bytes) -> Command | Refusal 
         return Refusal(named, json.problem_of(error))
 
 
-def _command(heard: Heard, data: dict[str, object]) -> Command:
+def _command(heard: Heard, data: dict[str, Any]) -> Command:
     if heard.kind == "link_set" and heard.link is not None:
         return json.update_of_link(heard.link, data)
-    if heard.kind == "set":
-        return json.update(data)
-    if heard.kind == "partition":
-        return json.partition(data)
-    return json.heal(data)
+    if heard.kind == "link_schedule" and heard.link is not None:
+        return json.schedule_of_link(heard.link, data)
+    if heard.kind == "link_switch" and heard.link is not None:
+        return json.switch_of_link(heard.link, data)
+    return json.named_command(heard.kind, data)
 
 
 class Answer(NamedTuple):

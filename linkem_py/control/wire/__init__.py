@@ -1,12 +1,13 @@
 # The language of every surface: what can be said to a running network, and what it says. Pure.
 #
-#   commands     Update, Partition, Heal: what a network can be told
+#   commands     Update, Reschedule, Switch, Carrier, Partition, Heal: what a network can be told
 #   replies      Reply, Problem: what became of a command
 #   states       Description, LinkState, LinkCounters, LinkRate: what is
 #   events       Changed, Refused, Notice, Missed: what happens
 #   limits       from bytes to a JSON object that cannot do harm, and back
 #   shape        what a JSON value must be made of, or an error that says where it is not
 #   impairments  impairments as JSON
+#   schedules    schedules as JSON
 #   requests     commands as JSON
 #   answers      replies as JSON, and the problem that an error is
 #   reports      states as JSON

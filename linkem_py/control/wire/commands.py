@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import attrs
 
 from linkem_py.model import LinkKey
+from linkem_py.model.schedule import Schedule
 
 
 class LinkUpdate(NamedTuple):
@@ -51,4 +52,46 @@ class Heal:
     id: str | None = None
 
 
-Command: TypeAlias = Update | Partition | Heal
+class LinkSchedule(NamedTuple):
+    """One link's part of a `Reschedule`: the schedule that begins, None to end the one that goes on."""
+
+    link: LinkKey
+    schedule: Schedule | None
+
+
+@attrs.frozen(kw_only=True)
+class Reschedule:
+    """Have schedules go on over links from what they are now: all of them, or none."""
+
+    changes: tuple[LinkSchedule, ...]
+    id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Switch:
+    """Let nothing into a link, or again what comes.
+
+    Attributes
+    ----------
+    link : (source, destination, segment)
+    up : whether anything passes from then on
+    both : whether the way back goes with it, if there is one
+    """
+
+    link: LinkKey
+    up: bool
+    both: bool = False
+    id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Carrier:
+    """Take the carrier of a peer's interface on a segment away, or give it back."""
+
+    peer: str
+    segment: str
+    up: bool
+    id: str | None = None
+
+
+Command: TypeAlias = Update | Partition | Heal | Reschedule | Switch | Carrier

@@ -19,6 +19,7 @@ from linkem_py.control.wire.reports import (
 )
 from linkem_py.control.wire.requests import (
     COMMAND_NAMES,
+    carrier,
     command,
     command_id,
     command_json,
@@ -27,12 +28,17 @@ from linkem_py.control.wire.requests import (
     link_json,
     named_command,
     partition,
+    reschedule,
+    schedule_of_link,
+    switch,
+    switch_of_link,
     update,
     update_of_link,
 )
 
 __all__ = [
     "COMMAND_NAMES",
+    "carrier",
     "command",
     "command_id",
     "command_json",
@@ -58,8 +64,12 @@ __all__ = [
     "problem_of",
     "reply",
     "reply_json",
+    "reschedule",
+    "schedule_of_link",
     "stats",
     "stats_json",
+    "switch",
+    "switch_of_link",
     "topology_json",
     "update",
     "update_of_link",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from linkem_py.model.rules import Number, Whole
+
 Schema = dict[str, Any]
 
 
@@ -24,10 +26,21 @@ def inbound(properties: Mapping[str, Any], *required: str) -> Schema:
     return {**schema, "required": list(required)} if required else schema
 
 
-def outbound(properties: Mapping[str, Any]) -> Schema:
-    """An object with at least these members."""
+def outbound(properties: Mapping[str, Any], perhaps: Mapping[str, Any] | None = None) -> Schema:
+    """An object with at least these members, and perhaps those."""
     # Open: a later version may say more.
-    return {"type": "object", "properties": dict(properties), "required": list(properties)}
+    return {"type": "object", "properties": {**properties, **(perhaps or {})}, "required": list(properties)}
+
+
+def bounds(rule: Number | Whole, *, nullable: bool) -> Schema:
+    """A number that keeps the rule."""
+    name = "integer" if isinstance(rule, Whole) else "number"
+    schema: Schema = {"type": [name, "null"] if nullable else name}
+    if isinstance(rule, Number) and rule.above is not None:
+        schema["exclusiveMinimum"] = rule.above
+    else:
+        schema["minimum"] = rule.least
+    return {**schema, "maximum": rule.most}
 
 
 def text(description: str, **more: Any) -> Schema:

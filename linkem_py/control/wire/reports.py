@@ -7,8 +7,8 @@ from typing import Any
 
 from linkem_py.control.wire.impairments import impairment, impairment_json
 from linkem_py.control.wire.requests import link, link_json
-from linkem_py.control.wire.shape import as_list, as_number, as_object, as_text, as_whole, member
-from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState
+from linkem_py.control.wire.shape import as_flag, as_list, as_number, as_object, as_text, as_whole, member
+from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState, RunningSchedule
 
 _COUNTS = (
     "packets",
@@ -23,13 +23,17 @@ _COUNTS = (
 
 
 def link_state_json(state: LinkState) -> dict[str, Any]:
-    """``{"src", "dst", "segment", "impairment", "revision", "applied_at"}``."""
-    return {
+    """``{"src", "dst", "segment", "impairment", "revision", "applied_at"}``; ``schedule`` and ``down`` if it is so."""
+    data: dict[str, Any] = {
         **link_json(state.link),
         "impairment": impairment_json(state.impairment),
         "revision": state.revision,
         "applied_at": state.applied_at,
     }
+    if state.schedule is not None:
+        name = {"name": state.schedule.name} if state.schedule.name else {}
+        data["schedule"] = {"type": state.schedule.type, **name}
+    return {**data, "down": True} if state.down else data
 
 
 def link_state(data: dict[str, Any], path: str = "") -> LinkState:
@@ -39,11 +43,20 @@ def link_state(data: dict[str, Any], path: str = "") -> LinkState:
         impairment=impairment(as_object(member(data, "impairment", path), f"{path}impairment")),
         revision=as_whole(member(data, "revision", path), f"{path}revision"),
         applied_at=as_number(member(data, "applied_at", path), f"{path}applied_at"),
+        schedule=_schedule(data["schedule"], f"{path}schedule") if "schedule" in data else None,
+        down="down" in data and as_flag(data["down"], f"{path}down"),
     )
+
+
+def _schedule(value: Any, path: str) -> RunningSchedule:
+    data = as_object(value, path)
+    kind = as_text(member(data, "type", f"{path}."), f"{path}.type")
+    return RunningSchedule(type=kind, name=as_text(data.get("name", ""), f"{path}.name"))
 
 
 def topology_json(description: Description) -> dict[str, Any]:
     """Who is there, which links and what partition, without what changes all the time: impairments, revision."""
+    without = [{"peer": peer, "segment": segment} for peer, segment in description.without_carrier]
     return {
         "name": description.name,
         "topology": description.topology,
@@ -58,6 +71,7 @@ def topology_json(description: Description) -> dict[str, Any]:
         "links": [link_json(state.link) for state in description.links],
         "groups": groups_json(description.groups),
         "notes": list(description.notes),
+        **({"without_carrier": without} if without else {}),
     }
 
 
@@ -87,6 +101,10 @@ def description(data: dict[str, Any]) -> Description:
         links=tuple(link_state(as_object(row, f"links[{n}]"), f"links[{n}].") for n, row in enumerate(links)),
         groups=groups(member(data, "groups"), "groups"),
         notes=texts(member(data, "notes"), "notes"),
+        without_carrier=tuple(
+            _end(row, f"without_carrier[{number}]")
+            for number, row in enumerate(as_list(data.get("without_carrier", []), "without_carrier"))
+        ),
     )
 
 
@@ -145,6 +163,12 @@ def _segment(value: Any, path: str) -> tuple[str, str | None]:
         as_text(member(data, "ipv4", f"{path}."), f"{path}.ipv4"),
         None if ipv6 is None else as_text(ipv6, f"{path}.ipv6"),
     )
+
+
+def _end(value: Any, path: str) -> tuple[str, str]:
+    data = as_object(value, path)
+    peer, segment = (as_text(member(data, name, f"{path}."), f"{path}.{name}") for name in ("peer", "segment"))
+    return peer, segment
 
 
 def _peer(value: Any, path: str) -> dict[str, tuple[str, ...]]:

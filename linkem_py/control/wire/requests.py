@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from linkem_py.control.wire.commands import Command, Heal, LinkUpdate, Partition, Update
+from linkem_py.control.wire.commands import (
+    Carrier,
+    Command,
+    Heal,
+    LinkSchedule,
+    LinkUpdate,
+    Partition,
+    Reschedule,
+    Switch,
+    Update,
+)
 from linkem_py.control.wire.impairments import fields, fields_json
+from linkem_py.control.wire.schedules import schedule_from_json, schedule_to_json
 from linkem_py.control.wire.shape import (
     as_flag,
     as_id,
@@ -21,12 +32,16 @@ from linkem_py.control.wire.shape import (
 )
 from linkem_py.errors import RequestError
 from linkem_py.model import DEFAULT_SEGMENT, LinkKey
+from linkem_py.model.schedule import Schedule
 from linkem_py.model.topology import link_name
 
 _UPDATE = frozenset({"id", "changes"})
 _CHANGE = frozenset({"src", "dst", "segment", "set", "clear"})
 _PARTITION = frozenset({"id", "groups"})
 _HEAL = frozenset({"id"})
+_SCHEDULE = ("src", "dst", "segment", "schedule")
+_SWITCH = ("id", "src", "dst", "segment", "up", "both")
+_CARRIER = ("id", "peer", "segment", "up")
 
 
 def update_of_link(link: LinkKey, data: dict[str, Any]) -> Update:
@@ -52,8 +67,7 @@ def update(data: dict[str, Any]) -> Update:
     if not entries:
         refuse("changes", "must name a link", entries)
     changes = [_change(entry, f"changes[{number}]") for number, entry in enumerate(entries)]
-    if len({change.link for change in changes}) != len(changes):
-        _refuse_the_second(changes)
+    _refuse_the_second([change.link for change in changes])
     return Update(changes=tuple(changes), id=named)
 
 
@@ -75,6 +89,56 @@ def heal(data: dict[str, Any]) -> Heal:
     return Heal(id=as_id(data.get("id")))
 
 
+def schedule_of_link(link: LinkKey, data: dict[str, Any]) -> Reschedule:
+    """A schedule for one link, itself or as ``{"schedule": ...}``, perhaps with ``id``; null ends the one there is."""
+    named = as_id(data.get("id"))
+    given: Any = {name: value for name, value in data.items() if name != "id"}
+    if "type" not in given:
+        check_names(given, ("id", "schedule"))
+        given = member(given, "schedule")
+    return Reschedule(changes=(LinkSchedule(link, _scheduled(given, "schedule", link)),), id=named)
+
+
+def reschedule(data: dict[str, Any]) -> Reschedule:
+    """``{"id", "changes": [{"src", "dst", "segment", "schedule": {...} or null}, ...]}``."""
+    check_names(data, ("id", "changes"))
+    named = as_id(data.get("id"))
+    entries = as_list(member(data, "changes"), "changes")
+    if not entries:
+        refuse("changes", "must name a link", entries)
+    changes = [_link_schedule(entry, f"changes[{number}]") for number, entry in enumerate(entries)]
+    _refuse_the_second([change.link for change in changes])
+    return Reschedule(changes=tuple(changes), id=named)
+
+
+def switch_of_link(link: LinkKey, data: dict[str, Any]) -> Switch:
+    """``{"id", "up": false, "both": true}`` for one link."""
+    check_names(data, ("id", "up", "both"))
+    return Switch(
+        link=link,
+        up=as_flag(member(data, "up"), "up"),
+        both=as_flag(data.get("both", False), "both"),
+        id=as_id(data.get("id")),
+    )
+
+
+def switch(data: dict[str, Any]) -> Switch:
+    """``{"id", "src", "dst", "segment", "up": false, "both": true}``."""
+    check_names(data, _SWITCH)
+    return switch_of_link(link(data), {name: data[name] for name in ("id", "up", "both") if name in data})
+
+
+def carrier(data: dict[str, Any]) -> Carrier:
+    """``{"id", "peer", "segment", "up": false}``."""
+    check_names(data, _CARRIER)
+    return Carrier(
+        peer=as_name(member(data, "peer"), "peer"),
+        segment=as_name(data["segment"], "segment") if "segment" in data else DEFAULT_SEGMENT,
+        up=as_flag(member(data, "up"), "up"),
+        id=as_id(data.get("id")),
+    )
+
+
 def command_id(data: dict[str, Any]) -> str | None:
     """The command's id if it is a proper one: for the answer to a command that is broken otherwise."""
     try:
@@ -83,12 +147,19 @@ def command_id(data: dict[str, Any]) -> str | None:
         return None
 
 
-_COMMANDS: dict[str, Callable[[dict[str, Any]], Command]] = {"set": update, "partition": partition, "heal": heal}
+_COMMANDS: dict[str, Callable[[dict[str, Any]], Command]] = {
+    "set": update,
+    "schedule": reschedule,
+    "switch": switch,
+    "carrier": carrier,
+    "partition": partition,
+    "heal": heal,
+}
 COMMAND_NAMES = tuple(_COMMANDS)
 
 
 def command(data: dict[str, Any]) -> Command:
-    """The command named by ``command``: ``set``, ``partition`` or ``heal``; the rest as each of them has it."""
+    """The command named by ``command``, one of `COMMAND_NAMES`; the rest as each of them has it."""
     name = as_text(member(data, "command"), "command")
     if name not in _COMMANDS:
         refuse("command", unknown(name, _COMMANDS), name)
@@ -107,6 +178,12 @@ def command_json(command: Command) -> dict[str, Any]:
         return {"command": "set", **named, "changes": [_change_json(change) for change in command.changes]}
     if isinstance(command, Partition):
         return {"command": "partition", **named, "groups": [sorted(group) for group in command.groups]}
+    if isinstance(command, Reschedule):
+        return {"command": "schedule", **named, "changes": [_link_schedule_json(change) for change in command.changes]}
+    if isinstance(command, Switch):
+        return {"command": "switch", **named, **link_json(command.link), "up": command.up, "both": command.both}
+    if isinstance(command, Carrier):
+        return {"command": "carrier", **named, "peer": command.peer, "segment": command.segment, "up": command.up}
     return {"command": "heal", **named}
 
 
@@ -141,11 +218,32 @@ def _change_json(change: LinkUpdate) -> dict[str, Any]:
     return {**data, "clear": True} if change.clear else data
 
 
-def _refuse_the_second(changes: list[LinkUpdate]) -> None:
+def _link_schedule(entry: Any, path: str) -> LinkSchedule:
+    data = as_object(entry, path)
+    check_names(data, _SCHEDULE, f"{path}.")
+    key = link(data, f"{path}.")
+    return LinkSchedule(key, _scheduled(member(data, "schedule", f"{path}."), f"{path}.schedule", key))
+
+
+def _scheduled(value: Any, path: str, key: LinkKey) -> Schedule | None:
+    try:
+        return None if value is None else schedule_from_json(value, path)
+    except RequestError as error:
+        raise error.at(link_name(key)) from None
+
+
+def _link_schedule_json(change: LinkSchedule) -> dict[str, Any]:
+    schedule = None if change.schedule is None else schedule_to_json(change.schedule)
+    return {**link_json(change.link), "schedule": schedule}
+
+
+def _refuse_the_second(links: list[LinkKey]) -> None:
+    if len(set(links)) == len(links):
+        return
     first: dict[LinkKey, int] = {}
-    for number, change in enumerate(changes):
-        if (before := first.setdefault(change.link, number)) != number:
-            name = link_name(change.link)
+    for number, key in enumerate(links):
+        if (before := first.setdefault(key, number)) != number:
+            name = link_name(key)
             refuse(f"changes[{number}]", f"must not name the link of changes[{before}] again", name, name)
 
 

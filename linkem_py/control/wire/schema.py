@@ -16,6 +16,7 @@ from linkem_py.control.wire.meanings import COUNTS, FIELDS, PARAMETERS
 from linkem_py.control.wire.pieces import (
     Schema,
     amount,
+    bounds,
     collect,
     count,
     inbound,
@@ -26,6 +27,8 @@ from linkem_py.control.wire.pieces import (
     text,
     titled,
 )
+from linkem_py.control.wire.schedules import TYPES
+from linkem_py.control.wire.schedules import schema as schedules
 from linkem_py.control.wire.shape import ID_PATTERN, MOST_ID
 from linkem_py.control.wire.states import LinkCounters, LinkRate
 from linkem_py.control.wire.topics import PREFIX
@@ -69,12 +72,20 @@ def payload_schema(name: str) -> Schema:
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def _parts() -> dict[str, Schema]:
+def link_parts() -> dict[str, Schema]:
+    """The parts that impairments and schedules are made of."""
     return {
         "Impairment": _impairment(),
         **{model.__name__: _loss_model(name, model) for name, model in LOSS_MODELS.items()},
         "Slot": _slot(),
+        **schedules.parts(),
         "DelayTable": _delay_table(),
+    }
+
+
+def _parts() -> dict[str, Schema]:
+    return {
+        **link_parts(),
         "Name": text("A peer or a segment.", minLength=1, maxLength=PEER_NAME_LENGTH),
         "Id": {
             "description": "Names the command in its reply; the same id again is a redelivery and not carried out.",
@@ -110,7 +121,7 @@ def _impairment() -> Schema:
 def _field(field: attrs.Attribute[Any], description: str) -> Schema:
     rule = field.validator
     if isinstance(rule, Number | Whole):
-        return {**_bounds(rule, nullable=True), "description": description}
+        return {**bounds(rule, nullable=True), "description": description}
     if rule is flag:
         return {"type": ["boolean", "null"], "description": description}
     if field.name in ("queue", "shaper"):
@@ -123,22 +134,12 @@ def _field(field: attrs.Attribute[Any], description: str) -> Schema:
     return {"anyOf": [{"type": "null"}, *models], "description": description}
 
 
-def _bounds(rule: Number | Whole, *, nullable: bool) -> Schema:
-    name = "integer" if isinstance(rule, Whole) else "number"
-    schema: Schema = {"type": [name, "null"] if nullable else name}
-    if isinstance(rule, Number) and rule.above is not None:
-        schema["exclusiveMinimum"] = rule.above
-    else:
-        schema["minimum"] = rule.least
-    return {**schema, "maximum": rule.most}
-
-
 def _loss_model(name: str, model: type[Any]) -> Schema:
     properties: Schema = {"model": {"const": name}}
     for field in attrs.fields(model):
         assert isinstance(field.validator, Number)
         properties[field.name] = {
-            **_bounds(field.validator, nullable=field.default is None),
+            **bounds(field.validator, nullable=field.default is None),
             "description": PARAMETERS[model][field.name],
         }
         if field.default is not attrs.NOTHING:
@@ -158,7 +159,7 @@ def _slot() -> Schema:
     for field in attrs.fields(Slot):
         rule = field.validator
         if isinstance(rule, Number | Whole):
-            properties[field.name] = _bounds(rule, nullable=field.default is None)
+            properties[field.name] = bounds(rule, nullable=field.default is None)
         else:
             properties[field.name] = {"anyOf": [{"enum": [*NAMES]}, ref("DelayTable")]}
         properties[field.name]["description"] = PARAMETERS[Slot][field.name]
@@ -195,7 +196,14 @@ def _link_state() -> Schema:
             "impairment": ref("Impairment"),
             "revision": count("The network's revision that brought it; 0 since the start."),
             "applied_at": ref("Time"),
-        }
+        },
+        {
+            "schedule": {
+                **outbound({"type": text("As in a Schedule.")}, {"name": text("Of the preset, or of the trace.")}),
+                "description": "Which schedule goes on over the link; absent if none does.",
+            },
+            "down": switch("true: nothing gets in until it is switched up; absent if it is not down."),
+        },
     )
 
 
@@ -224,6 +232,21 @@ def _payloads() -> dict[str, Schema]:
             _partition(),
         ),
         "heal": titled(f"{_TOPIC}/heal", "End the partition.", _heal()),
+        "link-schedule": titled(
+            f"{_TOPIC}/{_LINK_TOPIC}/schedule",
+            "Have a schedule go on over one link, in place of its earlier one; null ends that.",
+            _link_schedule(),
+        ),
+        "schedule": titled(
+            f"{_TOPIC}/schedule", "Schedules of links: all of them, or none. Each link once.", _schedule()
+        ),
+        "link-switch": titled(
+            f"{_TOPIC}/{_LINK_TOPIC}/switch", "Let nothing into one link, or again what comes.", _link_switch()
+        ),
+        "switch": titled(f"{_TOPIC}/switch", "Let nothing into a link, or again what comes.", _switch()),
+        "carrier": titled(
+            f"{_TOPIC}/carrier", "Take the carrier of a peer's interface away, or give it back.", _carrier()
+        ),
         "request": titled("A line to the control socket", "Any request.", {"oneOf": _requests()}),
         "status": titled(
             f"{_TOPIC}/status",
@@ -273,9 +296,53 @@ def _heal() -> Schema:
     return inbound({"id": ref("Id")})
 
 
+def _link_schedule() -> Schema:
+    wrapped = inbound({"id": ref("Id"), "schedule": _SCHEDULE_OR_NULL}, "schedule")
+    tagged = {
+        "type": "object",
+        "description": "A Schedule, and perhaps an id.",
+        "properties": {"id": ref("Id"), "type": {"enum": list(TYPES)}},
+        "required": ["type"],
+    }
+    return {"anyOf": [{"type": "null"}, wrapped, tagged]}
+
+
+def _schedule() -> Schema:
+    properties = {**_link_name(), "segment": {**ref("Name"), "default": "lan"}, "schedule": _SCHEDULE_OR_NULL}
+    change = inbound(properties, "src", "dst", "schedule")
+    return inbound({"id": ref("Id"), "changes": some(change, least=1)}, "changes")
+
+
+def _link_switch() -> Schema:
+    properties = {
+        "id": ref("Id"),
+        "up": switch("Whether anything passes from then on."),
+        "both": switch("true: the way back too, if there is one."),
+    }
+    return inbound(properties, "up")
+
+
+def _switch() -> Schema:
+    place = {**_link_name(), "segment": {**ref("Name"), "default": "lan"}}
+    return inbound({**place, **_link_switch()["properties"]}, "src", "dst", "up")
+
+
+def _carrier() -> Schema:
+    properties = {
+        "id": ref("Id"),
+        "peer": ref("Name"),
+        "segment": {**ref("Name"), "default": "lan"},
+        "up": switch("Whether the interface has a carrier from then on."),
+    }
+    return inbound(properties, "peer", "up")
+
+
 def _requests() -> list[Schema]:
     bare = [(name, inbound({})) for name in ("describe", "counters", "ping", "watch", "down")]
-    named = [("set", _set()), ("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec())]
+    named = [
+        *(("set", _set()), ("schedule", _schedule()), ("switch", _switch()), ("carrier", _carrier())),
+        *(("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec())),
+    ]
     return [_request(name, schema) for name, schema in named]
 
 
@@ -331,13 +398,22 @@ def _topology() -> Schema:
                 "items": {"type": "string"},
                 "description": "What this kernel cannot do of what was asked.",
             },
-        }
+        },
+        {
+            "without_carrier": {
+                "type": "array",
+                "items": outbound({"peer": ref("Name"), "segment": ref("Name")}),
+                "description": "Interfaces whose carrier was taken away; absent if there are none.",
+            }
+        },
     )
 
 
 def _description() -> Schema:
     states = {"links": {"type": "array", "items": ref("LinkState")}}
-    return outbound({**_topology()["properties"], "revision": count("Counts the changes."), **states})
+    topology = _topology()
+    properties = {**topology["properties"], "revision": count("Counts the changes."), **states}
+    return {**topology, "properties": properties, "required": [*topology["required"], "revision"]}
 
 
 def _reply() -> Schema:
@@ -368,10 +444,13 @@ def _events() -> list[Schema]:
     removed = {"type": "array", "items": ref("LinkName"), "description": "Links that went."}
     changed = {
         "revision": count("Counts the network's changes."),
-        "what": text("update, clear, partition, heal, connect, add_link, disconnect, add_peer or remove_peer."),
+        "what": text(
+            "update, clear, set_schedule, schedule, down, up, carrier down, carrier up, partition, heal, connect, "
+            "add_link, disconnect, add_peer or remove_peer."
+        ),
         "links": links,
         "removed": removed,
-        "peer": {"type": ["string", "null"], "description": "The peer that came or went."},
+        "peer": {"type": ["string", "null"], "description": "The peer that came or went, or whose carrier did."},
         "groups": ref("Groups"),
     }
     refused = {"id": {"type": ["string", "null"], "description": "The command's."}, "error": ref("Problem")}
@@ -392,6 +471,7 @@ def _event(name: str, description: str, properties: Mapping[str, Any]) -> Schema
 _TOPIC = f"{PREFIX}/<network>"
 _LINK_TOPIC = "link/<segment>/<src>/<dst>"
 _SCALARS = ["string", "number", "boolean", "null"]
+_SCHEDULE_OR_NULL: Schema = {"anyOf": [{"type": "null"}, ref("Schedule")]}
 _CLEARING: Schema = {"properties": {"clear": {"const": True}}, "required": ["clear"]}
 
 

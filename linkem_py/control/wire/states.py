@@ -10,6 +10,20 @@ from linkem_py.model import Impairment, LinkKey
 
 
 @attrs.frozen(kw_only=True)
+class RunningSchedule:
+    """Which schedule a link has.
+
+    Attributes
+    ----------
+    type : as in its JSON; the name of its class if it is one of your own
+    name : of the preset that it is, or of a trace; empty if it has none
+    """
+
+    type: str
+    name: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class LinkState:
     """A link's impairment in force.
 
@@ -19,12 +33,16 @@ class LinkState:
     impairment : in force
     revision : the network's revision that brought it, 0 since the start
     applied_at : when the kernel had taken it, seconds since the epoch
+    schedule : which one the link has, None for none
+    down : whether nothing gets in, until it is switched up again
     """
 
     link: LinkKey
     impairment: Impairment
     revision: int
     applied_at: float
+    schedule: RunningSchedule | None = None
+    down: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +62,7 @@ class Description:
     links : every link, in the topology's order
     groups : the partition in force, empty if there is none
     notes : what this kernel cannot do of what was asked
+    without_carrier : (peer, segment) of interfaces whose carrier was taken away
     """
 
     name: str
@@ -57,6 +76,7 @@ class Description:
     links: tuple[LinkState, ...]
     groups: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    without_carrier: tuple[tuple[str, str], ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,8 @@
 | ``status``, ``topology``, ``event`` | out |
 | ``link/<segment>/<src>/<dst>``, ``stats/<segment>/<src>/<dst>`` | out |
 | ``reply/<id>`` | out |
-| ``set``, ``partition``, ``heal``, ``link/<segment>/<src>/<dst>/set`` | in |
+| ``set``, ``schedule``, ``switch``, ``carrier``, ``partition``, ``heal`` | in |
+| ``link/<segment>/<src>/<dst>/set``, ``.../schedule``, ``.../switch`` | in |
 """
 
 from __future__ import annotations
@@ -25,7 +26,21 @@ MOST_NAME = 63
 MOST_PREFIX = 200
 
 Kind: TypeAlias = Literal[
-    "status", "topology", "event", "set", "partition", "heal", "link", "link_set", "stats", "reply"
+    "status",
+    "topology",
+    "event",
+    "set",
+    "schedule",
+    "switch",
+    "carrier",
+    "partition",
+    "heal",
+    "link",
+    "link_set",
+    "link_schedule",
+    "link_switch",
+    "stats",
+    "reply",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -35,13 +50,19 @@ _PLAIN: dict[str, Kind] = {
     "topology": "topology",
     "event": "event",
     "set": "set",
+    "schedule": "schedule",
+    "switch": "switch",
+    "carrier": "carrier",
     "partition": "partition",
     "heal": "heal",
 }
 
 
+_OF_LINK: dict[str, Kind] = {"set": "link_set", "schedule": "link_schedule", "switch": "link_switch"}
+
+
 class Heard(NamedTuple):
-    """What a topic is: its kind, with the link of ``link``, ``link_set`` and ``stats``, the id of ``reply``."""
+    """What a topic is: its kind, with the link if it is one of a link, and the id of ``reply``."""
 
     kind: Kind
     link: LinkKey | None = None
@@ -120,6 +141,21 @@ class Topics:
         return f"{self._base}set"
 
     @property
+    def schedule(self) -> str:
+        """Schedules of several links at once."""
+        return f"{self._base}schedule"
+
+    @property
+    def switch(self) -> str:
+        """A link that goes down, or up again."""
+        return f"{self._base}switch"
+
+    @property
+    def carrier(self) -> str:
+        """The carrier of a peer's interface that goes, or comes back."""
+        return f"{self._base}carrier"
+
+    @property
     def partition(self) -> str:
         """Groups of peers to cut from each other."""
         return f"{self._base}partition"
@@ -142,6 +178,14 @@ class Topics:
         """Changes of one link."""
         return f"{self._base}link/{key[2]}/{key[0]}/{key[1]}/set"
 
+    def link_schedule(self, key: LinkKey) -> str:
+        """The schedule of one link."""
+        return f"{self.link(key)}/schedule"
+
+    def link_switch(self, key: LinkKey) -> str:
+        """One link that goes down, or up again."""
+        return f"{self.link(key)}/switch"
+
     def stats(self, key: LinkKey) -> str:
         """A link's counters."""
         return f"{self._base}stats/{key[2]}/{key[0]}/{key[1]}"
@@ -152,7 +196,8 @@ class Topics:
 
     def subscriptions(self) -> tuple[str, ...]:
         """Filters for what comes in."""
-        return (f"{self._base}link/+/+/+/set", self.set, self.partition, self.heal)
+        links = tuple(f"{self._base}link/+/+/+/{name}" for name in _OF_LINK)
+        return (*links, self.set, self.schedule, self.switch, self.carrier, self.partition, self.heal)
 
     def parse(self, topic: str) -> Heard | None:
         """What a topic is; None if it is none of this network's."""
@@ -160,8 +205,8 @@ class Topics:
             return None
         levels = topic[len(self._base) :].split("/", 5)
         kind, count = levels[0], len(levels)
-        if kind == "link" and count == 5 and levels[4] == "set":
-            return Heard("link_set", (levels[2], levels[3], levels[1]))
+        if kind == "link" and count == 5 and levels[4] in _OF_LINK:
+            return Heard(_OF_LINK[levels[4]], (levels[2], levels[3], levels[1]))
         if kind == "link" and count == 4:
             return Heard("link", (levels[2], levels[3], levels[1]))
         if kind == "stats" and count == 4:

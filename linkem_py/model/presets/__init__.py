@@ -8,7 +8,15 @@
 """Presets: links, pairs, schedules and modifiers by name."""
 
 from linkem_py.model.presets.links import ALIASES, PAIRS, PRESETS, Preset, pair, preset
-from linkem_py.model.presets.schedules import MODIFIERS, SCHEDULES, NamedSchedule, modifier, schedule
+from linkem_py.model.presets.schedules import (
+    MODIFIERS,
+    SCHEDULE_PAIRS,
+    SCHEDULES,
+    NamedSchedule,
+    modifier,
+    schedule,
+    schedule_pair,
+)
 
 __all__ = [
     "ALIASES",
@@ -16,10 +24,12 @@ __all__ = [
     "PAIRS",
     "PRESETS",
     "SCHEDULES",
+    "SCHEDULE_PAIRS",
     "NamedSchedule",
     "Preset",
     "modifier",
     "pair",
     "preset",
     "schedule",
+    "schedule_pair",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from linkem_py.model.impairment import Impairment
+from linkem_py.model.impairment import MOST_MTU, Impairment
 from linkem_py.model.loss import GilbertElliott, LossModel
 from linkem_py.model.presets.lookup import find
 from linkem_py.model.rules import Whole
@@ -30,6 +30,11 @@ class Preset:
     about: str = ""
     impairment: Impairment
     mtu: int = attrs.field(default=1500, validator=Whole(least=68, most=65_535))
+
+    @property
+    def on_link(self) -> Impairment:
+        """What a link of this preset has: the impairment, with the MTU where it is below that of the interfaces."""
+        return self.impairment.evolve(mtu=self.mtu) if self.mtu < MOST_MTU else self.impairment
 
     def __str__(self) -> str:
         return f"{self.name}: {self.impairment}, mtu={self.mtu}"

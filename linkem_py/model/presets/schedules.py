@@ -122,6 +122,15 @@ _ALL = (
 )
 
 SCHEDULES = MappingProxyType({entry.name: entry for entry in _ALL})
+
+#: What happens to a link in both directions, uplink first: those that differ, and every schedule with itself.
+SCHEDULE_PAIRS = MappingProxyType(
+    {
+        "nr_to_lte": (SCHEDULES["nr_to_lte_uplink"], SCHEDULES["nr_to_lte_downlink"]),
+        **{name: (entry, entry) for name, entry in SCHEDULES.items()},
+    }
+)
+
 MODIFIERS: MappingProxyType[str, Callable[..., Modifier]] = MappingProxyType(
     {"handover": Handover, "bufferbloat": Bufferbloat}
 )
@@ -134,6 +143,14 @@ _SETTINGS: dict[Callable[..., Modifier], tuple[str, ...]] = {
 def schedule(name: Any) -> NamedSchedule:
     """The schedule of that name; ``-`` equals ``_``. Raises `TopologyError` with the nearest name."""
     return find("schedule", name, SCHEDULES)
+
+
+def schedule_pair(name: Any) -> tuple[NamedSchedule, NamedSchedule]:
+    """What happens from the device and to it: of ``nr_to_lte``, or of a schedule (twice itself).
+
+    Raises `TopologyError` with the nearest name.
+    """
+    return find("schedule", name, SCHEDULE_PAIRS)
 
 
 def modifier(name: Any, **settings: Any) -> Modifier:

@@ -33,15 +33,17 @@ _FAMILIES = {
 }
 
 
-def needed(rule: Callable[[Any, attrs.Attribute[Any], Any], None]) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+@attrs.frozen
+class needed:  # noqa: N801 - a validator, named as attrs names its own
     """A validator that, unlike `rule`, does not let None pass."""
 
-    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    rule: Callable[[Any, attrs.Attribute[Any], Any], None]
+
+    def __call__(self, instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        """Check a field's value, as a validator."""
         if value is None:
             raise TopologyError(attribute.name, "must be a number", None)
-        rule(instance, attribute, value)
-
-    return check
+        self.rule(instance, attribute, value)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,11 +7,21 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 
-from linkem_py.control.wire.commands import Heal, LinkUpdate, Partition, Update
+from linkem_py.control.wire.commands import (
+    Carrier,
+    Heal,
+    LinkSchedule,
+    LinkUpdate,
+    Partition,
+    Reschedule,
+    Switch,
+    Update,
+)
 from linkem_py.control.wire.events import Changed, Missed, Notice, Refused
 from linkem_py.control.wire.replies import Problem, Reply
-from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState
+from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState, RunningSchedule
 from linkem_py.model import FourState, GilbertElliott
+from linkem_py.model.presets import SCHEDULES
 from tests.strategies import impairments
 
 names = st.sampled_from(["a", "b", "c", "peer-1", "p" * 63])
@@ -48,7 +58,24 @@ updates = st.builds(
     changes=st.lists(link_updates(), min_size=1, max_size=4, unique_by=lambda change: change.link).map(tuple),
     id=ids,
 )
-commands = updates | st.builds(Partition, groups=groups.map(tuple), id=ids) | st.builds(Heal, id=ids)
+# Few: schedules have tests of their own.
+schedules = st.sampled_from([SCHEDULES[name].schedule for name in ("handover", "cellular", "bursty_markov")])
+reschedules = st.builds(
+    Reschedule,
+    changes=st.lists(
+        st.builds(LinkSchedule, keys, st.none() | schedules),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda change: change.link,
+    ).map(tuple),
+    id=ids,
+)
+switches = st.builds(Switch, link=keys, up=st.booleans(), both=st.booleans(), id=ids)
+carriers = st.builds(Carrier, peer=names, segment=st.sampled_from(["lan", "lte"]), up=st.booleans(), id=ids)
+partitions = st.builds(Partition, groups=groups.map(tuple), id=ids)
+# What a schema can say all of.
+plain_commands = st.one_of(updates, switches, carriers, partitions, st.builds(Heal, id=ids))
+commands = plain_commands | reschedules
 
 scalars = st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False, allow_infinity=False)
 problems = st.builds(Problem, message=texts, field=texts, rule=texts, value=scalars | texts, kind=texts)
@@ -60,7 +87,16 @@ replies = st.builds(
     applied_at=st.none() | times,
     error=st.none() | problems,
 )
-link_states = st.builds(LinkState, link=keys, impairment=impairments(), revision=counts, applied_at=times)
+running = st.builds(RunningSchedule, type=texts, name=texts)
+link_states = st.builds(
+    LinkState,
+    link=keys,
+    impairment=impairments(),
+    revision=counts,
+    applied_at=times,
+    schedule=st.none() | running,
+    down=st.booleans(),
+)
 in_force = st.lists(st.lists(names, max_size=3).map(tuple), max_size=3).map(tuple)
 descriptions = st.builds(
     Description,
@@ -77,6 +113,7 @@ descriptions = st.builds(
     links=st.lists(link_states, max_size=2).map(tuple),
     groups=in_force,
     notes=st.lists(texts, max_size=2).map(tuple),
+    without_carrier=st.lists(st.tuples(names, names), max_size=2).map(tuple),
 )
 counters = st.builds(
     LinkCounters,
@@ -106,7 +143,7 @@ events = st.one_of(
 # Values of JSON, with the names that mean something more often than chance would have them.
 WORDS = (
     "id command set changes src dst segment clear groups partition heal delay_ms loss model p_pct gilbert_elliott "
-    "distribution table name ok event links a lan"
+    "distribution table name ok event links a lan schedule type up both peer"
 )
 words = st.sampled_from(WORDS.split())
 leaves = scalars | texts | words

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from linkem_py.control.wire.commands import Command, Heal, LinkUpdate, Partition, Update
+from linkem_py.control.wire.commands import (
+    Carrier,
+    Command,
+    Heal,
+    LinkSchedule,
+    LinkUpdate,
+    Partition,
+    Reschedule,
+    Switch,
+    Update,
+)
 from linkem_py.control.wire.json import (
     command,
     command_id,
@@ -18,11 +28,14 @@ from linkem_py.control.wire.json import (
     parse,
     partition,
     problem_of,
+    schedule_of_link,
+    switch_of_link,
     update,
     update_of_link,
 )
 from linkem_py.errors import RequestError, TopologyError
 from linkem_py.model import DelayTable, FourState, GilbertElliott
+from linkem_py.model.presets import SCHEDULES
 from tests.control.wire.strategies import commands, json_values, mutated
 
 LINK = ("a", "b", "lan")
@@ -327,7 +340,7 @@ def test_a_command_without_an_id_has_none_on_the_wire(name: str) -> None:
         ({}, "command must be given"),
         ({"command": 1}, "command must be a string: 1"),
         ({"command": "sets"}, "command is unknown (did you mean set?): 'sets'"),
-        ({"command": "quit"}, "command is unknown; known are set, partition, heal: 'quit'"),
+        ({"command": "quit"}, "command is unknown; known are set, schedule, switch, carrier, partition, heal: 'quit'"),
         ({"command": "set", "groups": []}, "groups is unknown; known are id, changes: '[]'"),
     ],
     ids=str,
@@ -354,3 +367,65 @@ def test_nothing_but_request_and_topology_errors_come_out_of_broken_commands(val
             read(data)
         except TopologyError as error:
             dump(problem_of(error).value)
+
+
+# ---------------------------------------------------------------- schedules, switches and carriers
+
+LTE = ("a", "b", "lte")
+
+
+def test_a_links_schedule_begins_or_ends() -> None:
+    begun = schedule_of_link(LTE, {"id": 7, "type": "preset", "name": "handover"})
+    assert begun == Reschedule(changes=(LinkSchedule(LTE, SCHEDULES["handover"].schedule),), id="7")
+    wrapped = schedule_of_link(LTE, {"schedule": {"type": "preset", "name": "handover"}})
+    assert wrapped == Reschedule(changes=begun.changes)
+    assert schedule_of_link(LTE, {"id": "x", "schedule": None}) == Reschedule(
+        changes=(LinkSchedule(LTE, None),), id="x"
+    )
+
+
+def test_a_link_is_switched() -> None:
+    assert switch_of_link(LTE, {"up": False}) == Switch(link=LTE, up=False)
+    assert switch_of_link(LTE, {"up": True, "both": True, "id": "x"}) == Switch(link=LTE, up=True, both=True, id="x")
+
+
+def test_the_segment_is_the_default_one_if_none_is_named() -> None:
+    assert command({"command": "carrier", "peer": "a", "up": False}) == Carrier(peer="a", segment="lan", up=False)
+    assert command({"command": "switch", "src": "a", "dst": "b", "up": False}) == Switch(
+        link=("a", "b", "lan"), up=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"command": "schedule"}, "changes must be given: None"),
+        ({"command": "schedule", "changes": []}, "changes must name a link: []"),
+        ({"command": "schedule", "changes": [{"src": "a", "dst": "b"}]}, "changes[0].schedule must be given: None"),
+        (
+            {"command": "schedule", "changes": [{"src": "a", "dst": "b", "set": {}, "schedule": None}]},
+            "changes[0].set is unknown; known are src, dst, segment, schedule: '{}'",
+        ),
+        (
+            {"command": "schedule", "changes": [{"src": "a", "dst": "b", "schedule": {"type": "steps"}}]},
+            "link a->b: changes[0].schedule.steps must be given: None",
+        ),
+        (
+            {"command": "schedule", "changes": [{"src": "a", "dst": "b", "schedule": None}] * 2},
+            "link a->b: changes[1] must not name the link of changes[0] again: 'link a->b'",
+        ),
+        ({"command": "schedule", "changes": [], "groups": []}, "groups is unknown; known are id, changes: '[]'"),
+        ({"command": "switch", "src": "a", "dst": "b"}, "up must be given: None"),
+        ({"command": "switch", "src": "a", "dst": "b", "up": 1}, "up must be true or false: 1"),
+        ({"command": "switch", "src": "a", "dst": "b", "up": True, "both": 1}, "both must be true or false: 1"),
+        ({"command": "switch", "src": "a", "up": True}, "dst must be given: None"),
+        ({"command": "carrier", "up": True}, "peer must be given: None"),
+        ({"command": "carrier", "peer": "a", "up": "no"}, "up must be true or false: 'no'"),
+        ({"command": "carrier", "peer": "a", "segment": "", "up": True}, "segment must have 1 to 63 characters: ''"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_schedules_switches_and_carriers(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        command(data)
+    assert str(raised.value) == message

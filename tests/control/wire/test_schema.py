@@ -77,8 +77,23 @@ def test_titles_name_the_topics() -> None:
     titles = {SCHEMA["$defs"][name]["title"] for name in schema.payload_names()}
     below = "linkem/<network>/"
     link = "link/<segment>/<src>/<dst>"
-    topics = ["set", "partition", "heal", "status", "topology", "event", "reply/<id>", link, f"{link}/set"]
-    assert {f"{below}{topic}" for topic in [*topics, "stats/<segment>/<src>/<dst>"]} <= titles
+    topics = [
+        "set",
+        "schedule",
+        "switch",
+        "carrier",
+        "partition",
+        "heal",
+        "status",
+        "topology",
+        "event",
+        "reply/<id>",
+        link,
+        f"{link}/set",
+    ]
+    assert {
+        f"{below}{topic}" for topic in [*topics, f"{link}/schedule", f"{link}/switch", "stats/<segment>/<src>/<dst>"]
+    } <= titles
 
 
 def test_an_unknown_payload_is_refused() -> None:
@@ -96,7 +111,7 @@ def test_every_field_is_explained() -> None:
 
 
 def test_only_known_names_come_in() -> None:
-    for name in ("link-set", "set", "partition", "heal"):
+    for name in ("link-set", "set", "schedule", "link-switch", "switch", "carrier", "partition", "heal"):
         assert SCHEMA["$defs"][name]["additionalProperties"] is False
 
 
@@ -108,7 +123,7 @@ def test_commands_with_fields_in_range_conform(command: Command) -> None:
     data = on_the_wire(codec.command_json(command))
     try:
         for change in data.get("changes", ()):
-            in_range(codec.fields(change["set"]))
+            in_range(codec.fields(change.get("set", {})))
     except TopologyError:
         assert not valid("request", requested(data))
     else:
@@ -239,13 +254,13 @@ def refusal(data: dict[str, Any]) -> str:
     try:
         command = codec.command(data)
         for change in getattr(command, "changes", ()):
-            in_range(dict(change.fields))
+            in_range(dict(getattr(change, "fields", {})))
     except LinkemError as error:
         return str(error)
     return ""
 
 
-@given(mutated(strategies.commands.map(codec.command_json)) | json_values)
+@given(mutated(strategies.plain_commands.map(codec.command_json)) | json_values)
 def test_commands_are_taken_by_both_or_neither(value: Any) -> None:
     data = value if isinstance(value, dict) else {"command": "heal", "id": value}
     why = refusal(data)
@@ -277,3 +292,27 @@ def test_commands_are_taken_by_both_or_neither(value: Any) -> None:
 )
 def test_ids_and_clearing_are_taken_by_both_or_neither(data: dict[str, Any]) -> None:
     assert valid("link-set", data) == taken(data)
+
+
+@pytest.mark.parametrize(
+    ("payload", "good"),
+    [
+        (None, True),
+        ({"schedule": None}, True),
+        ({"id": "7", "schedule": {"type": "handover"}}, True),
+        ({"id": "7", "type": "handover"}, True),
+        ({}, False),
+        ({"schedule": {"type": "handover", "every": 5}}, False),
+        ({"schedule": {"type": "constant"}, "segment": "lan"}, False),
+        ({"type": "markow"}, False),
+    ],
+    ids=str,
+)
+def test_a_links_schedule_is_itself_or_in_an_object_or_null(payload: Any, good: bool) -> None:
+    assert valid("link-schedule", payload) == good
+    if payload is not None:
+        if good:
+            assert codec.schedule_of_link(LINK, payload).changes[0].link == LINK
+        else:
+            with pytest.raises(RequestError):
+                codec.schedule_of_link(LINK, payload)

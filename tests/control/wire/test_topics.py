@@ -38,7 +38,12 @@ def test_topics_are_below_prefix_and_network(topic: str, expected: str) -> None:
 def test_what_comes_in_is_subscribed_to() -> None:
     assert TOPICS.subscriptions() == (
         "linkem/demo/link/+/+/+/set",
+        "linkem/demo/link/+/+/+/schedule",
+        "linkem/demo/link/+/+/+/switch",
         "linkem/demo/set",
+        "linkem/demo/schedule",
+        "linkem/demo/switch",
+        "linkem/demo/carrier",
         "linkem/demo/partition",
         "linkem/demo/heal",
     )
@@ -133,3 +138,14 @@ def test_a_prefix_that_topics_cannot_begin_with_is_refused(prefix: Any) -> None:
         check_prefix(prefix)
     with pytest.raises(RequestError, match=r"^prefix must be"):
         Topics(prefix, "demo")
+
+
+def test_a_links_commands_have_topics_of_their_own() -> None:
+    key = ("a", "b", "lte")
+    assert TOPICS.link_schedule(key) == "linkem/demo/link/lte/a/b/schedule"
+    assert TOPICS.link_switch(key) == "linkem/demo/link/lte/a/b/switch"
+    assert TOPICS.parse(TOPICS.link_schedule(key)) == ("link_schedule", key, None)
+    assert TOPICS.parse(TOPICS.link_switch(key)) == ("link_switch", key, None)
+    assert TOPICS.parse("linkem/demo/link/lte/a/b/down") is None
+    for name in ("schedule", "switch", "carrier"):
+        assert TOPICS.parse(getattr(TOPICS, name)) == (name, None, None)
