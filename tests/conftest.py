@@ -3,7 +3,8 @@
 `@pytest.mark.kernel("ifb", "clsact")` needs a kernel in which networks run, with the capabilities
 named (fields of `linkem_py.model.Capabilities`); where one is missing, the test is skipped and the
 reason says which. `make test` runs those tests once more in a user-mode kernel: the host's run writes
-`--record=FILE`, the other takes what was missing from it by `--retry=FILE`.
+`--record=FILE`, the other takes what was missing from it by `--retry=FILE`. What failed is tried once more
+by `--repeat=FILE`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -40,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("linkem_py")
     group.addoption("--record", type=Path, metavar="FILE", help="write a line for every finished test")
     group.addoption("--retry", type=Path, metavar="FILE", help="only tests that lacked something there")
+    group.addoption("--repeat", type=Path, metavar="FILE", help="only tests that failed there")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,13 +59,21 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    path = config.getoption("retry")
-    if path is None:
+    wanted = _wanted(config.getoption("retry"), lambda entry: bool(entry["lacks"]))
+    if wanted is None:
+        wanted = _wanted(config.getoption("repeat"), lambda entry: entry["outcome"] == "failed")
+    if wanted is None:
         return
-    wanted = {entry["test"] for entry in map(json.loads, path.read_text().splitlines()) if entry["lacks"]}
     dropped = [item for item in items if item.nodeid not in wanted]
     items[:] = [item for item in items if item.nodeid in wanted]
     config.hook.pytest_deselected(items=dropped)
+
+
+def _wanted(path: Path | None, pick: Callable[[dict[str, Any]], bool]) -> set[str] | None:
+    """The tests of a record that are picked; None without one."""
+    if path is None:
+        return None
+    return {entry["test"] for entry in map(json.loads, path.read_text().splitlines()) if pick(entry)}
 
 
 @functools.cache

@@ -132,3 +132,51 @@ def test_bonding_can_do_without_rates_and_with_a_network_for_control() -> None:
             make("bonding_cellular", **{name: 1})
     with pytest.raises(TopologyError, match="preset"):
         make("bonding_cellular", lte="no such link")
+
+
+@pytest.mark.parametrize(
+    ("name", "segments"),
+    [
+        ("bonding_asymmetric", ["strong", "weak"]),
+        ("bonded_stress", ["link1", "link2", "link3", "link4"]),
+        ("race_car", ["lte-a", "lte-b", "nr"]),
+        ("satellite_backup", ["line", "satellite"]),
+    ],
+)
+def test_bonding_topologies_have_two_peers_and_a_segment_for_each_link(name: str, segments: list[str]) -> None:
+    topology = make(name)
+    assert list(topology.segments) == segments
+    assert len(topology.peers) == 2
+    assert len(topology.links) == 2 * len(segments)
+
+
+def test_bonded_stress_can_be_scaled() -> None:
+    topology = make("bonded_stress", rate_factor=2.0, loss_factor=0.0)
+    found = topology.link("sender", "receiver", segment="link3").impairment
+    assert (found.rate_kbit, found.delay_ms, found.loss_pct) == (700, 45, 0)
+
+
+def test_a_race_car_moves_unless_asked_otherwise() -> None:
+    assert len(make("race_car").schedules) == 6
+    assert not make("race_car", moving=False).schedules
+    with pytest.raises(TopologyError, match="moving must be true or false"):
+        make("race_car", moving=1)
+
+
+def test_consensus_has_the_presets_of_its_regions() -> None:
+    topology = make("consensus", rates=True)
+    assert len(topology.links) == 20
+    assert topology.link("eu-1", "eu-2").impairment == presets.preset("region_same").impairment
+    assert topology.link("tokyo-1", "us-2").impairment == presets.preset("region_us_tokyo").impairment
+    assert make("consensus").link("tokyo-1", "us-2").impairment.rate_kbit is None
+
+
+def test_devices_reach_the_cloud_over_the_edge() -> None:
+    topology = make("edge_cloud", devices=2, access="lte", cloud_delay_ms=10.0)
+    assert list(topology.peers) == ["edge", "cloud", "device-1", "device-2"]
+    near, far = topology.link("device-2", "edge").impairment, topology.link("device-2", "cloud").impairment
+    assert far == near.evolve(delay_ms=near.delay_ms + 10)
+    assert topology.link("cloud", "device-1").impairment.delay_ms == 45
+    for wrong in (0, True, 1.5):
+        with pytest.raises(TopologyError, match="devices must be a whole number"):
+            make("edge_cloud", devices=wrong)
