@@ -84,7 +84,9 @@ async def _measured(topology: Topology, options: argparse.Namespace, duration_s:
     from linkem_py.report import measure
     from linkem_py.runtime import Network
 
-    async with Network(topology, seed=options.seed) as network:
+    async with Network(
+        topology, seed=options.seed, record=options.record, record_stats_s=options.record_stats
+    ) as network:
         with shown_progress(off=options.quiet or options.json) as progress:
             return await measure(network, duration_s=duration_s, progress=progress)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,23 +21,33 @@ from linkem_py.errors import LinkemError
 
 if TYPE_CHECKING:
     from linkem_py.model import Topology
+    from linkem_py.runtime import Recording
 
 MODULE = "linkem_py.cli.main"
 
 
 @attrs.frozen
 class Start:
-    """A topology, and where it is to run."""
+    """A topology, and where it is to run; the recording to be replayed in it, if there is one."""
 
     topology: Topology
     decision: Decision
+    recording: Recording | None = None
 
 
-def prepare(options: argparse.Namespace) -> Start | int:
+def _named_topology(options: argparse.Namespace) -> Topology:
+    from linkem_py.cli.load import load_topology
+
+    return load_topology(options.topology, options.set)
+
+
+def prepare(
+    options: argparse.Namespace, load: Callable[[argparse.Namespace], Topology] = _named_topology
+) -> Start | int:
     """Find out where to run, enter a user namespace if it takes one, load the topology.
 
     Where this process cannot enter one, the whole command line runs in another process, whose exit
-    status is returned. Raises what `decide` and `load_topology` do.
+    status is returned. Raises what `decide` and `load` do.
     """
     found = facts.find_facts(options.kernel)
     # Before anything is imported that starts a thread; what the topology needs is not known yet.
@@ -46,15 +57,29 @@ def prepare(options: argparse.Namespace) -> Start | int:
             return subprocess.call([sys.executable, "-m", MODULE, *options.words])
         user_namespace.enter()
         found = found.entered()
-    from linkem_py.cli.load import load_topology
-
-    topology = load_topology(options.topology, options.set)
+    topology = load(options)
+    if options.record is not None:
+        options.record = recording_file(options.record)
     decision = _decide_for(topology, options.kernel, found)
     if decision.place is Place.NAMESPACE:
         raise LinkemError("this process has threads and cannot enter a user namespace")
     if early is not None and early.place is Place.NAMESPACE and decision.place is Place.HERE:
         decision = attrs.evolve(decision, place=Place.NAMESPACE)
     return Start(topology, decision)
+
+
+def recording_file(name: str) -> str:
+    """The whole path of a file to record into, which is there from then on. Raises `UsageError`.
+
+    So that it is known early whether it can be; and where a guest covers a folder, only what was there before it
+    started is the host's.
+    """
+    path = os.path.abspath(name)
+    try:
+        with open(path, "ab"):
+            return path
+    except OSError as error:
+        raise UsageError(f"--record must be a file to write to ({error.strerror}): {name!r}") from error
 
 
 def parse_seconds(text: str | None, option: str = "--duration") -> float | None:

@@ -12,6 +12,7 @@
 #   journal     the last changes, and whoever is told
 #   schedules   what carries out the schedules of links
 #   recording   what happened, as a file
+#   replay      a recording, done again
 #   changes     Applied, LinkStats: what was done and what is
 """Running networks."""
 
@@ -20,6 +21,7 @@ from linkem_py.runtime.changes import Applied, Change, Clearing, LinkChange, Lin
 from linkem_py.runtime.network import CapabilityWarning, Network
 from linkem_py.runtime.peer import NetworkPeer
 from linkem_py.runtime.recording import Recording, read_recording
+from linkem_py.runtime.replay import Played
 from linkem_py.runtime.schedules import ScheduleState
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Network",
     "NetworkPeer",
     "NetworkStats",
+    "Played",
     "Recording",
     "ScheduleState",
     "read_recording",
