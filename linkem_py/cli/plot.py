@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,18 @@ def run(options: argparse.Namespace) -> int:
         notice("the recording has no counters (--record-stats): nothing measured can be shown", quiet=options.json)
     if not path.parent.is_dir():
         raise UsageError(f"--output must be in a folder that is there: {str(path)!r}")
-    draw_recording(timelines, path, title=f"{recording.name}: {recording.end_s:.0f} s, Linux {recording.kernel}")
+    draw_recording(timelines, path, title=_title(recording))
     if options.json:
         print_json({"picture": str(path), "links": [list(key) for key in chosen], "notices": list(recording.notices)})
     else:
         print(path)
     return 0
+
+
+def _title(recording: Recording) -> str:
+    began = datetime.fromtimestamp(recording.began_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    kernel = f", Linux {recording.kernel}" if recording.kernel else ""
+    return f"{recording.name}, recorded {began}{kernel}, seed {recording.seed}"
 
 
 def _asked(names: list[str]) -> LinkKey:
@@ -55,7 +62,7 @@ def _asked(names: list[str]) -> LinkKey:
 def _output(options: argparse.Namespace) -> Path:
     from_file = Path(os.path.basename(options.file)).with_suffix(".png")
     path = Path(options.output) if options.output is not None else from_file
-    suffixes = (".png", ".svg", ".pdf")
+    suffixes = (".png", ".svg", ".pdf")  # as the picture's module has them, which takes a second to load
     if path.suffix not in suffixes:
         raise UsageError(f"--output must end in {', '.join(suffixes)}: {str(path)!r}")
     return path

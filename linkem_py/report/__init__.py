@@ -14,6 +14,8 @@
 #   table       for the terminal
 #   markdown    for a file
 #   pictures    the graph, the distributions (matplotlib)
+#   timeline    what a recording says of each link over time (pure)
+#   recording_picture  a picture of it (matplotlib)
 #   files       report.md, report.json, graph.png, distributions.png
 """Reports: asked beside measured."""
 
@@ -21,6 +23,7 @@ from linkem_py.report.files import write
 from linkem_py.report.measure import measure
 from linkem_py.report.model import DelayDistribution, Figure, LinkReport, Machine, Report, Verdict
 from linkem_py.report.table import render_table
+from linkem_py.report.timeline import Timeline, timeline
 
 __all__ = [
     "DelayDistribution",
@@ -28,8 +31,10 @@ __all__ = [
     "LinkReport",
     "Machine",
     "Report",
+    "Timeline",
     "Verdict",
     "measure",
     "render_table",
+    "timeline",
     "write",
 ]

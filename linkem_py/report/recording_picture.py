@@ -16,22 +16,28 @@ from matplotlib.patches import Patch
 
 from linkem_py.model.topology import DEFAULT_SEGMENT
 from linkem_py.report.pictures import ASKED, BAND, INK, MEASURED
-from linkem_py.report.timeline import ABSENT, CARRIER, OUTAGE, PARTITION, Steps, Timeline
+from linkem_py.report.timeline import ABSENT, CARRIER, OUTAGE, PARTITION, Steps, Timeline, Values
 
 MOST_LINKS = 12
-SUFFIXES = (".png", ".svg", ".pdf")
 _SHADES = {OUTAGE: "#d5dade", PARTITION: "#dccbe9", CARRIER: "#bfd3c6", ABSENT: "#f1ece0"}
 _RATES = ((1e6, "Gbit/s"), (1e3, "Mbit/s"), (1.0, "kbit/s"))
 _SIZES = ((1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+_TIMES, _SHARES = ((1.0, "ms"),), ((1.0, "% of packets"),)
 
 
 @attrs.frozen
 class Row:
-    """One kind of panel, which every link has: what its axis says, by what its values are divided, what draws it."""
+    """One kind of panel, which every link has.
+
+    Attributes
+    ----------
+    units : what its values can be divided by, and the unit that they have then, the greatest first
+    series : the values, which choose the unit
+    """
 
     name: str
-    label: str
-    scale: float
+    units: Sequence[tuple[float, str]]
+    series: Callable[[Timeline], Sequence[Values]]
     draw: Callable[[Any, Timeline, float], None]
 
 
@@ -54,48 +60,48 @@ def draw_recording(timelines: Sequence[Timeline], path: Path, *, title: str = ""
         outer = figure.add_gridspec(height, columns)
         for index, one in enumerate(timelines):
             place = divmod(index, columns)
-            _draw_link(figure, outer[place].subgridspec(len(rows), 1), one, rows, is_first=place[1] == 0)
+            _draw_link(figure, outer[place].subgridspec(len(rows), 1), one, rows)
         handles, texts = _legend(figure, timelines)
-        figure.legend(handles, texts, loc="outside lower center", ncols=min(4, len(texts)), frameon=False, fontsize=9)
+        figure.legend(
+            handles, texts, loc="outside lower center", ncols=5 if columns == 1 else 7, frameon=False, fontsize=9
+        )
         figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
     return path
 
 
 def rows_of(timelines: Sequence[Timeline]) -> list[Row]:
     """The kinds of panels that say something of at least one of the links; the delay's if none does."""
-    rate, rate_unit = _unit(_RATES, [steps for one in timelines for steps in (one.rate_kbit, one.goodput_kbit)])
-    size, size_unit = _unit(_SIZES, [Steps(one.backlog_s, one.backlog_bytes) for one in timelines])
     rows = []
     if any(one.rate_kbit.has_any or one.goodput_kbit.has_any for one in timelines):
-        rows.append(Row("rate", f"rate\n({rate_unit})", rate, _draw_rate))
+        rows.append(Row("rate", _RATES, lambda one: (one.rate_kbit.values, one.goodput_kbit.values), _draw_rate))
     if not rows or any(one.delay_ms.has_any for one in timelines):
-        rows.append(Row("delay", "delay\n(ms)", 1.0, _draw_delay))
+        rows.append(Row("delay", _TIMES, lambda one: (one.delay_ms.values,), _draw_delay))
     if any(one.loss_pct.has_any or one.lost_pct.has_any for one in timelines):
-        rows.append(Row("loss", "loss\n(% of packets)", 1.0, _draw_loss))
+        rows.append(Row("loss", _SHARES, lambda one: (one.loss_pct.values,), _draw_loss))
     if any(np.any(one.backlog_bytes) for one in timelines):
-        rows.append(Row("backlog", f"backlog\n({size_unit})", size, _draw_backlog))
+        rows.append(Row("backlog", _SIZES, lambda one: (one.backlog_bytes,), _draw_backlog))
     return rows
 
 
-def _unit(units: Sequence[tuple[float, str]], series: Sequence[Steps]) -> tuple[float, str]:
-    greatest = max((float(np.max(np.nan_to_num(one.values), initial=0.0)) for one in series), default=0.0)
+def _unit(units: Sequence[tuple[float, str]], series: Sequence[Values]) -> tuple[float, str]:
+    greatest = max(float(np.max(np.nan_to_num(values), initial=0.0)) for values in series)
     return next((unit for unit in units if greatest >= unit[0]), units[-1])
 
 
-def _draw_link(figure: Figure, grid: Any, one: Timeline, rows: Sequence[Row], *, is_first: bool) -> None:
+def _draw_link(figure: Figure, grid: Any, one: Timeline, rows: Sequence[Row]) -> None:
     panels = grid.subplots(sharex=True, squeeze=False)[:, 0]
     for panel, row in zip(panels, rows, strict=True):
         for span in one.spans:
             panel.axvspan(span.start_s, span.end_s, color=_SHADES[span.kind], linewidth=0, zorder=0)
-        row.draw(panel, one, row.scale)
+        scale, unit = _unit(row.units, row.series(one))
+        row.draw(panel, one, scale)
         for artist in (*panel.lines, *panel.patches):
             if artist.get_gid() is not None:
                 artist.set_gid(f"{artist.get_gid()} {'/'.join(one.key)}")
         panel.set_ylim(0, _top(panel))
         panel.tick_params(labelsize=8)
         panel.yaxis.get_major_locator().set_params(nbins=4)
-        if is_first:
-            panel.set_ylabel(row.label, fontsize=8)
+        panel.set_ylabel(f"{row.name}\n({unit})", fontsize=8)
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
     source, destination, segment = one.key
@@ -103,9 +109,7 @@ def _draw_link(figure: Figure, grid: Any, one: Timeline, rows: Sequence[Row], *,
     panels[0].set_title(name, fontsize=10, color=INK, loc="left")
     panels[-1].set_xlim(one.start_s, one.end_s)
     panels[-1].set_xlabel("since the recording began (s)", fontsize=8)
-    # Those on the left share their margins, and so their labels can stand below each other.
-    if is_first:
-        figure.align_ylabels(list(panels))
+    figure.align_ylabels(list(panels))
 
 
 def _top(panel: Any) -> float:

@@ -206,8 +206,11 @@ def _counted(recording: Recording, key: LinkKey) -> tuple[Steps, Steps, Values, 
     before = dict.fromkeys(("bytes", "packets", "drops", "lost"), 0) if key in recording.impairments else None
     edges, goodput, lost = [0.0], [], []
     at, backlog = [], []
+    times = np.array([0.0, *(stats.at_s for stats in recording.stats)])
+    # Counters that were read late say too much of a short time, and so do those after a clock was set back.
+    least_s = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
     for stats in recording.stats:
-        if stats.at_s <= edges[-1]:  # the clock was set back: nothing can be said of that time
+        if stats.at_s - edges[-1] <= max(0.0, least_s):
             continue
         row = stats.links.get(key)
         span_s = stats.at_s - edges[-1]
@@ -224,10 +227,10 @@ def _counted(recording: Recording, key: LinkKey) -> tuple[Steps, Steps, Values, 
         goodput.append(rate)
         lost.append(share)
         before = None if row is None else {name: row[name] for name in ("bytes", "packets", "drops", "lost")}
-    times = np.array(edges)
+    bounds = np.array(edges)
     return (
-        Steps(times, np.array(goodput, dtype=float)),
-        Steps(times, np.array(lost, dtype=float)),
+        Steps(bounds, np.array(goodput, dtype=float)),
+        Steps(bounds, np.array(lost, dtype=float)),
         np.array(at, dtype=float),
         np.array(backlog, dtype=float),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from linkem_py import Impairment, Topology
+from linkem_py import Impairment, Network, Topology
 from linkem_py.errors import RequestError
 from linkem_py.model import DelayTable, FourState, GilbertElliott, OrnsteinUhlenbeck, ScheduledChange, Steps
 from linkem_py.model.capabilities import Capabilities
@@ -236,3 +237,30 @@ async def test_what_cannot_be_done_again_is_told_and_passed_over(tmp_path: Path)
     assert (played.made, played.notices) == (
         0, ("1 change 'earthquake' cannot be replayed: this version does not know it",),
     )  # fmt: skip
+
+
+@pytest.mark.kernel("netem", "gact", "clsact")
+async def test_a_kernel_makes_of_the_recording_what_it_made_the_first_time(tmp_path: Path) -> None:
+    first, second = tmp_path / "run.jsonl", tmp_path / "again.jsonl"
+    async with Network(topology(), seed=7, record=first, record_stats_s=0.05) as net:
+        await net.set_schedule("a", "b", Steps([(0, {"rate_kbit": 800}), (0.05, {"outage": True})]))
+        async with asyncio.timeout(30):
+            while not net.topology.link("a", "b").outage:  # noqa: ASYNC110 - nobody tells but the journal
+                await asyncio.sleep(0.01)
+        await net.down("a", "b")
+        await net.up("a", "b")
+        await net.partition(["a"], ["b", "c"])
+        await net.add_peer("d")
+        await net.connect("d", "a", Impairment(delay_ms=1), back=LOSSY, segment="side")
+        await net.carrier("d", segment="side", up=False)
+        await net.carrier("d", segment="side", up=True)
+        await net.heal()
+        await net.remove_peer("c")
+    recording = read_recording(first)
+    async with Network(recording.topology, seed=recording.seed, record=second, record_stats_s=0.05) as net:
+        played = await net.replay(recording, speed=2)
+        stats = await net.stats()
+    assert (played.made, played.notices) == (len(recording.changes), ())
+    assert told(read_recording(second)) == told(recording)
+    assert ("d", "a", "side") in stats
+    assert read_recording(second).stats
