@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +177,50 @@ def test_without_matplotlib_it_says_what_to_install(
     done = linkem("plot", str(tape), "-o", "x.png")
     assert done.status == 2
     assert "pip install linkem_py[report]" in done.err
+
+
+# --- whole ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.guest
+def test_in_a_guest_it_is_replayed_recorded_and_told(tmp_path: Path, runtime: Registry) -> None:
+    tape = write(
+        tmp_path / "run.jsonl",
+        {"at_s": 0.1, "what": "update", "links": [UPDATE]},
+        {"at_s": 0.2, "what": "partition", "links": [], "groups": [["a"], ["b"]]},
+        {"at_s": 0.3, "what": "update", "links": [{**UPDATE, "src": "x"}]},
+        end='{"end":true,"at_s":0.5}\n',
+    )
+    words = ["replay", str(tape), "--kernel", "guest", "--record", str(tmp_path / "again.jsonl"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "linkem_py.cli.main", *words], capture_output=True, text=True, check=False, timeout=100
+    )
+    facts, *events, played = map(json.loads, done.stdout.splitlines())
+    assert (facts["topology"], facts["seed"], facts["place"]) == ("tape", 7, "a guest kernel")
+    assert [event["event"] for event in events] == ["changed", "changed", "notice"]
+    assert "peer is not in the topology" in events[2]["message"]
+    assert (played["event"], played["made"], played["changes"], played["refused"]) == ("replayed", 2, 3, 1)
+    assert (done.returncode, done.stderr) == (1, "")
+    first, again = read_recording(tape), read_recording(tmp_path / "again.jsonl")
+    assert again.is_whole
+    assert [change.what for change in again.changes] == ["update", "partition"]
+    assert again.changes[0].links[0].change.fields == {"delay_ms": 30}  # there was no rate to take away
+    assert again.impairments == first.impairments
+
+
+@pytest.mark.guest
+def test_an_interrupt_ends_it(tmp_path: Path, runtime: Registry) -> None:
+    tape = write(tmp_path / "run.jsonl", {"at_s": 3000, "what": "heal", "links": []})
+    words = ["replay", str(tape), "--kernel", "guest", "--record", str(tmp_path / "again.jsonl"), "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "linkem_py.cli.main", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["topology"] == "tape"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == ""
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    assert read_recording(tmp_path / "again.jsonl").is_whole
+    assert runtime.networks() == []
