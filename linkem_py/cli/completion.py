@@ -179,4 +179,13 @@ def _brokers() -> list[str]:
     return ["embedded", os.environ.get("LINKEM_MQTT_URL", "mqtt://")]
 
 
-_OPTION_VALUES: dict[str, Callable[[], list[str]]] = {"kernel": _kernels, "segment": _segments, "mqtt": _brokers}
+def _speeds() -> list[str]:
+    return ["1", "2", "10", "max"]
+
+
+_OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
+    "kernel": _kernels,
+    "segment": _segments,
+    "mqtt": _brokers,
+    "speed": _speeds,
+}

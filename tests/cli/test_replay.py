@@ -224,3 +224,12 @@ def test_an_interrupt_ends_it(tmp_path: Path, runtime: Registry) -> None:
     assert process.returncode == 0
     assert read_recording(tmp_path / "again.jsonl").is_whole
     assert runtime.networks() == []
+
+
+def test_shells_complete_its_words(runtime: Registry) -> None:
+    from linkem_py.cli.completion import candidates
+
+    assert candidates(["rep"], runtime) == ["replay"]
+    assert "max" in candidates(["replay", "run.jsonl", "--speed", ""], runtime)
+    assert {"--link", "--from", "--to", "--output"} <= set(candidates(["plot", "--"], runtime))
+    assert "--record-stats" in candidates(["up", "--rec"], runtime)
