@@ -16,6 +16,7 @@
 #   doctor           linkem doctor: looks; `diagnosis` puts it into words (pure)
 #   run              linkem run: measures a network (`progress`), or runs a command in it (`commands`)
 #   plan             linkem plan
+#   plot             linkem plot
 #   topologies       linkem topologies
 #   presets          linkem presets; `preset_tables` is what people read of them (pure)
 #
@@ -24,6 +25,7 @@
 #   network_arguments  the grammar of their commands
 #   start            what run and up have in common, before there is a network
 #   up               linkem up: in the foreground, or by `daemon` in the background
+#   replay           linkem replay: as up, of a recording; or lists it
 #   hosting          owns a network: its names, its control socket, its MQTT
 #   live             the links on a terminal, twice a second
 #   inside           what up runs in a guest: not for people

@@ -50,6 +50,9 @@ def parse_inside(words: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="linkem inside", allow_abbrev=False)
     _topology(parser)
     parser.add_argument("--name", dest="network")
+    parser.add_argument("--replay", action="store_true")
+    parser.add_argument("--speed", type=network_arguments.speed, default=1.0)
+    network_arguments.recorded(parser)
     return parser.parse_args(words)
 
 
@@ -71,6 +74,8 @@ def make_parser() -> Parser:
         ("run", "run a network: measure it, or run a command in it", _run),
         ("up", "run a network that stays up, to be controlled from outside", _up),
         *network_arguments.commands(),
+        ("replay", "run a recorded network again, with its changes at their times", _replay),
+        ("plot", "draw a recording: what each link was asked for and what it did, over time", network_arguments.plot),
         ("plan", "show what would be built for a topology, without building it", _plan),
         ("topologies", "list the topologies that come with linkem_py", _json),
         ("presets", "list links, schedules and scenarios by name, with their numbers", _presets),
@@ -115,7 +120,9 @@ def _quiet(command: argparse.ArgumentParser) -> None:
 
 def _topology(command: argparse.ArgumentParser) -> None:
     described.add_arguments(command)
-    command.add_argument("--seed", metavar="N", type=_seed, help="seed of the run: the same losses again (Linux 6.6)")
+    command.add_argument(
+        "--seed", metavar="N", type=network_arguments.seed, help="seed of the run: the same losses again (Linux 6.6)"
+    )
 
 
 def _run(command: argparse.ArgumentParser) -> None:
@@ -130,6 +137,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--duration", metavar="TIME", help="for so long: 90, 90s, 5m, 1h")
     command.add_argument("--in", metavar="PEER", dest="peer", help="run the COMMAND in this peer alone, as it is")
     command.add_argument("--report", metavar="FOLDER", help="write the report there: tables, plots, JSON")
+    network_arguments.recorded(command)
     _kernel(command)
     _json(command)
     _quiet(command)
@@ -138,6 +146,15 @@ def _run(command: argparse.ArgumentParser) -> None:
 def _up(command: argparse.ArgumentParser) -> None:
     _topology(command)
     network_arguments.up(command)
+    network_arguments.recorded(command)
+    _kernel(command)
+    _json(command)
+    _quiet(command)
+
+
+def _replay(command: argparse.ArgumentParser) -> None:
+    network_arguments.replay(command)
+    network_arguments.recorded(command)
     _kernel(command)
     _json(command)
     _quiet(command)
@@ -169,16 +186,6 @@ def _doctor(command: argparse.ArgumentParser) -> None:
 
 
 # --- values --------------------------------------------------------------------------------------
-
-
-def _seed(text: str) -> int:
-    try:
-        seed = int(text, 0)
-    except ValueError:
-        seed = -1
-    if not 0 <= seed < 2**64:
-        raise argparse.ArgumentTypeError(f"must be a whole number of 64 bits: {text!r}")
-    return seed
 
 
 def _where(text: str) -> str:

@@ -37,7 +37,9 @@ Runner = Callable[[NetworkPeer], Coroutine[Any, Any, Ended]]
 
 async def run_command(topology: Topology, options: argparse.Namespace, duration_s: float | None) -> int:
     """Run `options.command` in every peer, or in `options.peer`. Returns the worst exit status."""
-    async with Network(topology, seed=options.seed) as network:
+    async with Network(
+        topology, seed=options.seed, record=options.record, record_stats_s=options.record_stats
+    ) as network:
         quiet = options.quiet or options.json
         for note in network.notes:
             notice(note, quiet=quiet)

@@ -214,6 +214,10 @@ def _scenarios() -> list[str]:
     return list(SCENARIOS)
 
 
+def _speeds() -> list[str]:
+    return ["1", "2", "10", "max"]
+
+
 _OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
     "kernel": _kernels,
     "segment": _segments,
@@ -221,4 +225,5 @@ _OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
     "preset": _presets,
     "schedule": _schedules,
     "scenario": _scenarios,
+    "speed": _speeds,
 }

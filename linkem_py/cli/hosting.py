@@ -7,7 +7,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 
+T = TypeVar("T")
 Show = Callable[[Station, dict[str, Any]], Awaitable[None]]
+Perform = Callable[[], Awaitable[dict[str, Any]]]
 
 
 @attrs.frozen
@@ -40,21 +42,24 @@ class Hosted:
     ----------
     programs : runs programs in its peers
     named : its namespaces have names
+    perform : replays the recording that it was brought up for, and says how it went; None without one
     """
 
     station: Station
     programs: Programs
     named: bool = False
+    perform: Perform | None = None
 
 
 async def host(
     claim: Claim, start: Start, options: argparse.Namespace, *, duration_s: float | None, show: Show
-) -> None:
-    """Bring the network up and keep it until SIGINT, SIGTERM, a client's ``down`` or the end of its time.
+) -> dict[str, Any] | None:
+    """Bring the network up and keep it until SIGINT, SIGTERM, a client's ``down`` or the end of its time; a replay
+    without a `duration_s` until the recording's end.
 
     `show` is called once all is ready, with the station and the facts of the network; it goes on showing until it is
-    cancelled, or it returns at once. Raises what starting raises, `GuestError` if the guest dies,
-    and CancelledError for a signal before all is ready.
+    cancelled, or it returns at once. Returns how the replay went, if it came to its end.
+    Raises what starting raises, `GuestError` if the guest dies, and CancelledError for a signal before all is ready.
     """
     owner = asyncio.current_task()
     assert owner is not None
@@ -79,14 +84,20 @@ async def host(
         ready = True
         async with asyncio.TaskGroup() as group:
             showing = group.create_task(_awaited(show(hosted.station, facts)))
+            playing = None if hosted.perform is None else group.create_task(_awaited(hosted.perform()))
+            if playing is not None and duration_s is None:
+                playing.add_done_callback(lambda _: stop())
             await asyncio.wait([end], timeout=duration_s)
             showing.cancel()
+            if playing is not None:
+                playing.cancel()
     if end.done() and (reason := end.result()):
         raise GuestError(reason)
+    return None if playing is None or playing.cancelled() else playing.result()
 
 
-async def _awaited(showing: Awaitable[None]) -> None:
-    await showing
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
 
 
 async def _open(
@@ -98,7 +109,9 @@ async def _open(
     from linkem_py.control.programs import LocalPrograms
     from linkem_py.runtime import Network
 
-    net = await stack.enter_async_context(Network(start.topology, seed=options.seed))
+    net = await stack.enter_async_context(
+        Network(start.topology, seed=options.seed, record=options.record, record_stats_s=options.record_stats)
+    )
     station = await stack.enter_async_context(LocalStation(net, name=claim.name))
     named = False
     if start.decision.place is Place.HERE:
@@ -109,7 +122,16 @@ async def _open(
             f"linkem exec {claim.name} PEER -- COMMAND runs a command in a peer",
             quiet=options.quiet or options.json,
         )
-    return Hosted(station, LocalPrograms(net), named)
+    return Hosted(station, LocalPrograms(net), named, _replay(net, start, options, station.notice))
+
+
+def _replay(net: Network, start: Start, options: argparse.Namespace, tell: Callable[[str], None]) -> Perform | None:
+    recording = start.recording
+    if recording is None:
+        return None
+    from linkem_py.cli.replay import perform
+
+    return lambda: perform(net, recording, options.speed, tell)
 
 
 async def _open_guest(
@@ -126,6 +148,7 @@ async def _open_guest(
             name=claim.name,
             kernel=None if kernel is None else str(kernel.path),
             memory=options.memory,
+            inside=_inside(options, start),
             tell=notice,
         )
     )
@@ -136,7 +159,17 @@ async def _open_guest(
 
     guest.ended.add_done_callback(ended)
     stack.callback(guest.ended.remove_done_callback, ended)  # when it is we who end it
-    return Hosted(guest.station, guest.station)
+    return Hosted(guest.station, guest.station, perform=None if start.recording is None else guest.perform)
+
+
+def _inside(options: argparse.Namespace, start: Start) -> list[str]:
+    """What else the network's own command line in the guest has."""
+    words = []
+    if options.record is not None:
+        words += [f"--record={options.record}", f"--record-stats={options.record_stats or 0}"]
+    if start.recording is not None:
+        words += ["--replay", f"--speed={options.speed}"]
+    return words
 
 
 # --- names ---------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Standard input and output carry channels (`linkem_py.control.mux`), which the host opens. The first one tells
 how the start went, in one line, a `Reply`, and by its end on the host's side asks for the end of the
-network. Each other one is a connection to the network's server, as to a control socket.
+network; a line before that has it replay its recording, and the outcome is a second line of answer. Each
+other one is a connection to the network's server, as to a control socket.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from linkem_py.cli import described
+from linkem_py.cli.replay import perform
 from linkem_py.control.local import LocalStation
 from linkem_py.control.mux import Mux
 from linkem_py.control.programs import LocalPrograms
@@ -28,7 +30,7 @@ from linkem_py.control.server import Server
 from linkem_py.control.wire.json import dump, problem_of, reply_json
 from linkem_py.control.wire.replies import Reply
 from linkem_py.errors import LinkemError
-from linkem_py.runtime import CapabilityWarning, Network
+from linkem_py.runtime import CapabilityWarning, Network, Recording, read_recording
 
 if TYPE_CHECKING:
     from linkem_py.model import Topology
@@ -42,10 +44,25 @@ def run(options: argparse.Namespace) -> int:
     line = _take_streams()
     warnings.simplefilter("ignore", CapabilityWarning)  # the network's description has them as notes
     try:
-        found: Topology | LinkemError = described.load(options).topology
+        found: Start | LinkemError = _load(options)
     except LinkemError as error:
         found = error
     return asyncio.run(_run(line, found, options))
+
+
+@attrs.frozen
+class Start:
+    """What is to run; what is to be replayed in it, if there is something."""
+
+    topology: Topology
+    recording: Recording | None = None
+
+
+def _load(options: argparse.Namespace) -> Start:
+    if not options.replay:
+        return Start(described.load(options).topology)
+    recording = read_recording(options.topology)
+    return Start(recording.topology, recording)
 
 
 class Inside:
@@ -62,10 +79,11 @@ class Inside:
         self._outcome = Reply(ok=True)
         self._server: Server | None = None
         self._has_owner = False
+        self._perform: Callable[[], Coroutine[Any, Any, dict[str, Any]]] | None = None
 
-    def started(self, server: Server) -> None:
-        """The network runs."""
-        self._server = server
+    def started(self, server: Server, perform: Callable[[], Coroutine[Any, Any, dict[str, Any]]] | None = None) -> None:
+        """The network runs; `perform` is what it is to do once the owner says so."""
+        self._server, self._perform = server, perform
         self._said.set()
 
     def failed(self, error: Exception) -> None:
@@ -83,13 +101,28 @@ class Inside:
         await self._said.wait()
         if owner:
             writer.write(dump(reply_json(self._outcome)) + b"\n")
-            await reader.read()
+            if await reader.readline() and self._perform is not None:
+                await _until_end(reader, writer, self._perform())
             self.stop.set()
         elif self._server is not None:
             await self._server.serve(reader, writer)
 
 
-async def _run(line: tuple[int, int], found: Topology | LinkemError, options: argparse.Namespace) -> int:
+async def _until_end(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, work: Coroutine[Any, Any, dict[str, Any]]
+) -> None:
+    """Until the other side ends; meanwhile the work is done, and its outcome said."""
+    async with asyncio.TaskGroup() as group:
+        ending = group.create_task(reader.read())
+        working = group.create_task(work)
+        await asyncio.wait([ending, working], return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            writer.write(dump(await working) + b"\n")
+            await ending
+        working.cancel()
+
+
+async def _run(line: tuple[int, int], found: Start | LinkemError, options: argparse.Namespace) -> int:
     inside = Inside()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -111,13 +144,18 @@ async def _run(line: tuple[int, int], found: Topology | LinkemError, options: ar
     return 0
 
 
-async def _serve(topology: Topology, inside: Inside, options: argparse.Namespace) -> None:
+async def _serve(start: Start, inside: Inside, options: argparse.Namespace) -> None:
+    recording = start.recording
     async with (
-        Network(topology, seed=options.seed) as network,
+        Network(
+            start.topology, seed=options.seed, record=options.record, record_stats_s=options.record_stats
+        ) as network,
         LocalStation(network, name=options.network) as station,
         Server(station, name=station.name, programs=LocalPrograms(network), on_down=inside.stop.set) as server,
     ):
-        inside.started(server)
+        inside.started(
+            server, None if recording is None else lambda: perform(network, recording, options.speed, station.notice)
+        )
         await inside.stop.wait()
 
 

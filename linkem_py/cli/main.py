@@ -20,6 +20,8 @@ _COMMANDS = {
     "presets": ("linkem_py.cli.presets", "run"),
     "doctor": ("linkem_py.cli.doctor", "run"),
     "up": ("linkem_py.cli.up", "run"),
+    "replay": ("linkem_py.cli.replay", "run"),
+    "plot": ("linkem_py.cli.plot", "run"),
     "list": ("linkem_py.cli.networks", "list_networks"),
     "down": ("linkem_py.cli.networks", "down"),
     "show": ("linkem_py.cli.looking", "show"),

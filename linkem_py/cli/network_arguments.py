@@ -47,6 +47,45 @@ def up(command: argparse.ArgumentParser) -> None:
         "For root the peers' namespaces have names: ip netns exec NAME.PEER COMMAND.\n"
         "A scenario takes the time that it says, unless --duration says another."
     )
+    staying(command)
+
+
+def replay(command: argparse.ArgumentParser) -> None:
+    """What `replay` has beside what describes the kernel."""
+    command.usage = "linkem replay FILE [option ...]"
+    command.epilog = (
+        "The network is built as it was when the recording began, and ends with the recording, or after --duration.\n"
+        "Meanwhile other commands reach it by its name. The exit status is 1 if a change was refused."
+    )
+    command.add_argument("topology", metavar="FILE", help="a recording, as --record of linkem up and run writes it")
+    command.add_argument(
+        "--speed", metavar="X", type=speed, default=1.0, help="2: twice as fast; max: without waiting (1)"
+    )
+    command.add_argument("--dry", action="store_true", help="only list what would be done")
+    command.add_argument("--seed", metavar="N", type=seed, help="seed of the run (the recorded one)")
+    staying(command)
+
+
+def plot(command: argparse.ArgumentParser) -> None:
+    """What `plot` has."""
+    command.usage = "linkem plot FILE [option ...]"
+    command.epilog = (
+        "For each link: rate and goodput, delay and jitter, loss, and backlog, in force and measured; outages and\n"
+        "partitions shaded. Measured is what the recording has counters of (--record-stats)."
+    )
+    command.add_argument("file", metavar="FILE", help="a recording, as --record of linkem up and run writes it")
+    command.add_argument("-o", "--output", metavar="PICTURE", help="a .png, .svg or .pdf (FILE's name with .png)")
+    command.add_argument(
+        "--link", metavar="PEER", nargs="+", action="append", default=[],
+        help="only this link: A B [SEGMENT] (any number of times)",
+    )  # fmt: skip
+    command.add_argument("--from", metavar="S", dest="start_s", type=moment, help="from this second on")
+    command.add_argument("--to", metavar="S", dest="end_s", type=moment, help="up to this second")
+    _json(command)
+
+
+def staying(command: argparse.ArgumentParser) -> None:
+    """What all commands have whose network stays up."""
     command.add_argument("--name", dest="network", help="the network's name (the topology's)")
     command.add_argument("-d", "--detach", action="store_true", help="go on in the background, once the network is up")
     command.add_argument("--duration", metavar="TIME", help="for so long: 90, 90s, 5m, 1h")
@@ -67,6 +106,56 @@ def seconds(text: str) -> float:
         value = 0.0
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of seconds above 0: {text!r}")
+    return value
+
+
+def recorded(command: argparse.ArgumentParser) -> None:
+    """Where to write down what happens."""
+    command.add_argument("--record", metavar="FILE", help="write down every change and counters (linkem replay, plot)")
+    command.add_argument(
+        "--record-stats", metavar="S", type=interval, default=1.0,
+        help="between counters in the recording, in seconds; 0: none (1)",
+    )  # fmt: skip
+
+
+def interval(text: str) -> float | None:
+    """A number of seconds from 0.01 to 86,400, or None for 0. Raises argparse's error."""
+    value = moment(text)
+    if value and not 0.01 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"must be 0, or between 0.01 and 86400 seconds: {text!r}")
+    return value or None
+
+
+def moment(text: str) -> float:
+    """A number of seconds from 0 on. Raises argparse's error."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 on: {text!r}")
+    return value
+
+
+def speed(text: str) -> float:
+    """A number from 0 on; 0 and max are infinite: without waiting. Raises argparse's error."""
+    try:
+        value = math.inf if text == "max" else float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, or max: {text!r}")
+    return value or math.inf
+
+
+def seed(text: str) -> int:
+    """A whole number of 64 bits. Raises argparse's error."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**64:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 64 bits: {text!r}")
     return value
 
 

@@ -87,7 +87,9 @@ async def _measured(topology: Topology, options: argparse.Namespace, duration_s:
         progress("calibrating", 0.0)
         machine = await calibrate()  # before the network's schedules begin
         progress("calibrating", 1.0)
-        async with Network(topology, seed=options.seed) as network:
+        async with Network(
+            topology, seed=options.seed, record=options.record, record_stats_s=options.record_stats
+        ) as network:
             return await measure(network, duration_s=duration_s, progress=progress, machine=machine)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,25 +20,41 @@ from linkem_py.cli.kernel_choice import Decision, Facts, Kernel, Place, decide
 from linkem_py.errors import LinkemError
 
 if TYPE_CHECKING:
+    from linkem_py.cli.described import Described
     from linkem_py.model import Topology
+    from linkem_py.runtime import Recording
 
 MODULE = "linkem_py.cli.main"
 
 
 @attrs.frozen
 class Start:
-    """A topology, where it is to run, and for how long (None: until it is ended)."""
+    """What to run.
+
+    Attributes
+    ----------
+    topology, decision : the network, and where it is to run
+    duration_s : for how long; None: until it is ended
+    recording : to be replayed in it, if there is one
+    """
 
     topology: Topology
     decision: Decision
     duration_s: float | None = None
+    recording: Recording | None = None
 
 
-def prepare(options: argparse.Namespace) -> Start | int:
+def _described(options: argparse.Namespace) -> Described:
+    from linkem_py.cli import described
+
+    return described.load(options)
+
+
+def prepare(options: argparse.Namespace, load: Callable[[argparse.Namespace], Described] = _described) -> Start | int:
     """Find out where to run, enter a user namespace if it takes one, load the network that is described.
 
     Where this process cannot enter one, the whole command line runs in another process, whose exit
-    status is returned. Raises what `decide` and `described.load` do.
+    status is returned. Raises what `decide` and `load` do.
     """
     found = facts.find_facts(options.kernel)
     # Before anything is imported that starts a thread; what the topology needs is not known yet.
@@ -47,19 +64,33 @@ def prepare(options: argparse.Namespace) -> Start | int:
             return subprocess.call([sys.executable, "-m", MODULE, *options.words])
         user_namespace.enter()
         found = found.entered()
-    from linkem_py.cli import described
-
     duration_s = parse_seconds(options.duration)
-    network = described.load(options)
+    network = load(options)
     topology = network.topology
     if duration_s is None and network.scenario is not None:
         duration_s = network.scenario.duration_s
+    if options.record is not None:
+        options.record = recording_file(options.record)
     decision = _decide_for(topology, options.kernel, found)
     if decision.place is Place.NAMESPACE:
         raise LinkemError("this process has threads and cannot enter a user namespace")
     if early is not None and early.place is Place.NAMESPACE and decision.place is Place.HERE:
         decision = attrs.evolve(decision, place=Place.NAMESPACE)
     return Start(topology, decision, duration_s)
+
+
+def recording_file(name: str) -> str:
+    """The whole path of a file to record into, which is there from then on. Raises `UsageError`.
+
+    So that it is known early whether it can be; and where a guest covers a folder, only what was there before it
+    started is the host's.
+    """
+    path = os.path.abspath(name)
+    try:
+        with open(path, "ab"):
+            return path
+    except OSError as error:
+        raise UsageError(f"--record must be a file to write to ({error.strerror}): {name!r}") from error
 
 
 def parse_seconds(text: str | None, option: str = "--duration") -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from linkem_py.cli.console import BOLD, DIM, Cell, Paint, columns, notice, paint_stdout, print_json
@@ -24,23 +24,32 @@ _MOST_PEERS = 20  # that are listed when it is up; `linkem show` has all
 
 def run(options: argparse.Namespace) -> int:
     """In the foreground until it is ended; or until it is up, and on in the background."""
+    from linkem_py.cli import start
+
+    return bring_up(options, start.prepare)
+
+
+def bring_up(options: argparse.Namespace, prepare: Callable[[argparse.Namespace], Start | int]) -> int:
+    """`run`, of a network that `prepare` finds."""
     if not options.detach:
-        return _host(options, None)
+        return _host(options, None, prepare)
     from linkem_py.cli.main import guarded
 
     options.owner = True  # of a process of its own
-    status, facts = detach(lambda ready: guarded(lambda: _host(options, ready), debug=_debug(options)))
+    status, facts = detach(lambda ready: guarded(lambda: _host(options, ready, prepare), debug=_debug(options)))
     if facts is not None:
         _say(facts, options)
     return status
 
 
-def _host(options: argparse.Namespace, ready: Ready | None) -> int:
+def _host(
+    options: argparse.Namespace, ready: Ready | None, prepare: Callable[[argparse.Namespace], Start | int]
+) -> int:
     # Before a user namespace is entered, in which everybody is root.
     registry = Registry.of_user()
     from linkem_py.cli import start
 
-    started = start.prepare(options)
+    started = prepare(options)
     if isinstance(started, int):
         return started
     _check_mqtt(options)
@@ -63,10 +72,20 @@ def _host(options: argparse.Namespace, ready: Ready | None) -> int:
 
         show = _foreground(options) if ready is None else _background(ready, claim)
         try:
-            asyncio.run(host(claim, started, options, duration_s=started.duration_s, show=show))
+            played = asyncio.run(host(claim, started, options, duration_s=started.duration_s, show=show))
         except asyncio.CancelledError:
             return _INTERRUPTED  # by a signal, before it was up
-    return 0
+    return 0 if played is None else say_played(played, options)
+
+
+def say_played(played: Mapping[str, Any], options: argparse.Namespace) -> int:
+    """How a replay went; returns the exit status, 1 if a change was refused."""
+    if options.json:
+        print(json.dumps({"event": "replayed", **played}), flush=True)
+    else:
+        late = f", the latest one {played['latest_s'] * 1000:,.1f} ms late" if played["latest_s"] else ""
+        notice(f"replayed {played['made']:,} of {played['changes']:,} changes{late}", quiet=options.quiet)
+    return 1 if played["refused"] else 0
 
 
 def _check_mqtt(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 from collections import deque
@@ -48,6 +49,7 @@ class GuestNetwork:
     name : of the network, the topology's by default
     kernel : path of the guest kernel, the first one found by default
     memory : of the guest, as ``"1G"``
+    inside : further words for the command line that has the network in the guest
     tell : called with each line that the guest's side writes to standard error
 
     Attributes
@@ -69,6 +71,7 @@ class GuestNetwork:
         name: str | None = None,
         kernel: str | None = None,
         memory: str = "1G",
+        inside: Sequence[str] = (),
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._topology = topology if topology is not None else " ".join(arguments)
@@ -78,12 +81,14 @@ class GuestNetwork:
         self._command += [f"--set={setting}" for setting in settings]
         self._command += [f"--seed={seed}"] if seed is not None else []
         self._command += [f"--name={name}"] if name is not None else []
+        self._command += inside
         self._tell = tell
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)  # by the inside
         self._reason: deque[str] = deque(maxlen=_KEPT_LINES)  # by the launcher
         self.pid = 0
         self._mux: Mux | None = None
         self._station: RemoteStation | None = None
+        self._owner: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._down = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
 
@@ -139,6 +144,21 @@ class GuestNetwork:
             raise ConnectionResetError("the network in the guest has ended")
         return await self._mux.open()
 
+    async def perform(self) -> dict[str, Any]:
+        """Have the inside do what it was told to besides, such as a replay. Returns what came of it.
+
+        Raises `ConnectionError` if the network has ended before.
+        """
+        if self._owner is None:
+            raise ConnectionResetError("the network in the guest has ended")
+        reader, writer = self._owner
+        writer.write(b"begin\n")
+        line = await reader.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionResetError("the network in the guest has ended")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
     # --- inside --------------------------------------------------------------------------------
 
     async def _live(self, up: asyncio.Future[None]) -> None:
@@ -163,7 +183,7 @@ class GuestNetwork:
         except ConnectionError:
             pass  # it has ended, and why is still to be heard
         finally:
-            self._mux = self._station = None
+            self._mux = self._station = self._owner = None
             status = await _end(process, patient=up.done())
             await listening
             self.ended.set_result(self._why(status))
@@ -177,7 +197,7 @@ class GuestNetwork:
             if not await self._first(self._started(reader)):
                 return
             async with await RemoteStation.connect(*await mux.open()) as station:
-                self._mux, self._station = mux, station
+                self._mux, self._station, self._owner = mux, station, (reader, lifeline)
                 up.set_result(None)
                 await self._first(mux.wait_ended())
         finally:

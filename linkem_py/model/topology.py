@@ -382,6 +382,16 @@ class Topology:
         """
         return self._segments if self._default_used or not self._others else self._others
 
+    @property
+    def all_segments(self) -> Mapping[str, Segment]:
+        """As `segments`, with the default one also where nobody ever was on it, first."""
+        return self._segments
+
+    @property
+    def joins(self) -> frozenset[tuple[str, str]]:
+        """(peer, segment) of those told to `join`."""
+        return frozenset(self._joined)
+
     def is_on(self, name: str, segment: str) -> bool:
         """Whether a peer is on a segment."""
         if segment == DEFAULT_SEGMENT and not self._others:

@@ -10,12 +10,14 @@
 #   goodput     filling links that have a rate
 #   expect      what an impairment comes to by the kernel's formulas (pure)
 #   judge       from a link's samples to its figures (pure)
-#   timeline    what held on links that vary, and when
+#   history     what held on links that vary, and when
 #   phases      each probe of such a link against what was in force when it was sent (pure)
 #   figures     confidence intervals and verdicts (pure)
 #   table       for the terminal
 #   markdown    for a file
 #   pictures    the graph, the distributions (matplotlib)
+#   timeline    what a recording says of each link over time (pure)
+#   recording_picture  a picture of it (matplotlib)
 #   files       report.md, report.json, graph.png, distributions.png
 """Reports: asked beside measured."""
 
@@ -24,6 +26,7 @@ from linkem_py.report.files import write
 from linkem_py.report.measure import measure
 from linkem_py.report.model import DelayDistribution, Figure, LinkReport, Machine, Report, Verdict
 from linkem_py.report.table import render_table
+from linkem_py.report.timeline import Timeline, timeline
 
 __all__ = [
     "DelayDistribution",
@@ -31,9 +34,11 @@ __all__ = [
     "LinkReport",
     "Machine",
     "Report",
+    "Timeline",
     "Verdict",
     "calibrate",
     "measure",
     "render_table",
+    "timeline",
     "write",
 ]

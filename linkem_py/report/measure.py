@@ -19,11 +19,11 @@ from linkem_py.report import expect, judge, pace
 from linkem_py.report.calibrate import calibrate, delays_ms, on_thread
 from linkem_py.report.figures import distribution
 from linkem_py.report.goodput import LARGEST, RECEIVE_BUFFER, Filling, batches, fill
+from linkem_py.report.history import History
 from linkem_py.report.model import Figure, LinkReport, Machine, Report
 from linkem_py.report.phases import Phase, hardest, phases
 from linkem_py.report.probes import Probed, Probes
 from linkem_py.report.stations import Stations
-from linkem_py.report.timeline import Timeline
 from linkem_py.runtime import LinkStats, Network, NetworkStats
 
 Progress = Callable[[str, float], None]
@@ -77,15 +77,15 @@ async def measure(
         tell("calibrating", 1.0)
     before = await network.stats()
     impairments = {key: link.impairment for key, link in network.topology.links.items()}
-    with Stations(network, impairments) as stations, Timeline(network) as timeline:
-        steady = {key: one for key, one in impairments.items() if key not in timeline}
-        paced = {key: one if key in steady else hardest(timeline.possible(key)) for key, one in impairments.items()}
+    with Stations(network, impairments) as stations, History(network) as history:
+        steady = {key: one for key, one in impairments.items() if key not in history}
+        paced = {key: one if key in steady else hardest(history.possible(key)) for key, one in impairments.items()}
         fillings = _fillings(steady)
         groups, left_out = _affordable(fillings, machine, FILLING_S if duration_s is None else duration_s / 2)
         filling_s = sum(_time(fillings, group) for group in groups)
         seconds = _probing_s(paced, machine, duration_s, filling_s if steady == impairments else 0.0)
         longest_ms = max(
-            (expect.longest_delay_ms(one) for key in impairments for one in timeline.possible(key)), default=0.0
+            (expect.longest_delay_ms(one) for key in impairments for one in history.possible(key)), default=0.0
         )
         probed, machine = await _probe(stations, paced, _pairs(steady), longest_ms, machine, seconds, tell)
     goodputs = {key: _no_time(impairments[key]) for key in left_out}
@@ -100,7 +100,7 @@ async def measure(
         started_at=started_at,
         duration_s=time.monotonic() - started,
         machine=machine,
-        links=tuple(_links(network, impairments, probed, goodputs, machine, timeline, before, after)),
+        links=tuple(_links(network, impairments, probed, goodputs, machine, history, before, after)),
     )
 
 
@@ -240,7 +240,7 @@ def _links(
     probed: Probed,
     goodputs: Mapping[LinkKey, Figure],
     machine: Machine,
-    timeline: Timeline,
+    history: History,
     before: NetworkStats,
     after: NetworkStats,
 ) -> list[LinkReport]:
@@ -253,15 +253,15 @@ def _links(
     for key, impairment in impairments.items():
         sample = probed.samples[key]
         stats = _difference(before.get(key), after.get(key))
-        if key in timeline:
-            found = phases(timeline.spells(key), sample, timeline.began_ns, partial(delays_ms, probed=probed), around)
+        if key in history:
+            found = phases(history.spells(key), sample, history.began_ns, partial(delays_ms, probed=probed), around)
             reports += [_of_phase(key, phase, probed, stats if phase is found[0] else {}) for phase in found]
             continue
         delays = delays_ms(sample, probed)
         figures = [*judge.link_figures(impairment, sample, delays, around)]
         source, destination, segment = key
         back = impairments.get((destination, source, segment))
-        if back is not None and (destination, source, segment) not in timeline:
+        if back is not None and (destination, source, segment) not in history:
             echo = probed.echoes.get(key) or probed.echoes.get((destination, source, segment))
             requests, times = echo if echo is not None else (0, delays[:0])
             figures.append(judge.round_trip(impairment, back, requests, times, around))

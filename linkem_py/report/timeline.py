@@ -1,80 +1,236 @@
-"""What held on links that vary, and when: noted while a network is measured."""
+"""What a recording says of each link over time. Pure, from a `Recording`."""
 
 from __future__ import annotations
 
-import itertools
-from types import TracebackType
-from typing import Self
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
-from linkem_py.model import Impairment
-from linkem_py.model.topology import LinkKey
-from linkem_py.report.phases import Spell
-from linkem_py.runtime import Applied, Network
+from linkem_py.errors import RequestError
+from linkem_py.model import Impairment, LinkKey
+from linkem_py.runtime.recording import RecordedChange, RecordedLink, Recording
 
-_S = 1_000_000_000
-_MOST_STATES = 2000  # of a schedule that are looked at in advance
+Values = NDArray[np.float64]
+
+OUTAGE, PARTITION, CARRIER, ABSENT = "outage", "partition", "carrier down", "no link"
 
 
 @attrs.frozen
-class _Change:
-    """The kernel took a change between two moments, and since then this holds."""
+class Span:
+    """Nothing passed from `start_s` to `end_s`, and this is why."""
 
-    asked_ns: int
-    taken_ns: int
-    impairment: Impairment
-    outage: bool
+    kind: str
+    start_s: float
+    end_s: float
 
 
+@attrs.frozen(eq=False)
+class Steps:
+    """`values[i]` held from `edges_s[i]` to `edges_s[i + 1]`; NaN: there was none."""
+
+    edges_s: Values
+    values: Values
+
+    def within(self, start_s: float, end_s: float) -> Steps:
+        """The part between two moments."""
+        keep = (self.edges_s[1:] > start_s) & (self.edges_s[:-1] < end_s)
+        if not keep.any():
+            return Steps(np.array([start_s, end_s]), np.array([np.nan]))
+        first, last = np.flatnonzero(keep)[[0, -1]]
+        return Steps(np.clip(self.edges_s[first : last + 2], start_s, end_s), self.values[first : last + 1])
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is any value other than 0."""
+        return bool(np.any(np.nan_to_num(self.values)))
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Timeline:
-    """Notes the changes of the links that have schedules: ``with Timeline(network) as timeline``.
+    """One link.
 
     Attributes
     ----------
-    began_ns : when the network began, and with it its schedules, in nanoseconds since the epoch
+    rate_kbit, delay_ms, jitter_ms, loss_pct : in force
+    goodput_kbit : what left the link, between two counts
+    lost_pct : the share of packets that the loss setting took, likewise
+    backlog_s, backlog_bytes : when counted, and what was in the link then
+    spans : when nothing passed
     """
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self.began_ns = round(network.started_at * _S)
-        links = network.topology.links
-        self._changes = {
-            key: [_Change(0, round(network.link_revision(key)[1] * _S), links[key].impairment, links[key].outage)]
-            for key in network.topology.schedules
-        }
+    key: LinkKey
+    start_s: float
+    end_s: float
+    rate_kbit: Steps
+    delay_ms: Steps
+    jitter_ms: Steps
+    loss_pct: Steps
+    goodput_kbit: Steps
+    lost_pct: Steps
+    backlog_s: Values
+    backlog_bytes: Values
+    spans: tuple[Span, ...] = ()
 
-    def __enter__(self) -> Self:
-        self._forget = self._network.subscribe(self._heard)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._forget()
+def links_of(recording: Recording) -> list[LinkKey]:
+    """Every link that was there at some time, in the order in which they came."""
+    found = dict.fromkeys(recording.impairments)
+    for change in recording.changes:
+        found.update((link.key, None) for link in change.links)
+    return list(found)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._changes
 
-    def possible(self, key: LinkKey) -> list[Impairment]:
-        """What a link may become, at least the extremes."""
-        own = self._network.topology.links[key].impairment
-        schedule = self._network.topology.schedules.get(key)
-        states = () if schedule is None else itertools.islice(schedule.throughout(own), _MOST_STATES)
-        return [own, *states]
+def timeline(
+    recording: Recording, key: LinkKey, *, start_s: float | None = None, end_s: float | None = None
+) -> Timeline:
+    """What happened to a link, and what it did, from `start_s` to `end_s` (all of it by default).
 
-    def spells(self, key: LinkKey) -> list[Spell]:
-        """What held on a link, one after the other. Between two of them lies the time that a change took."""
-        changes = self._changes[key]
-        ends = [change.asked_ns for change in changes[1:]]
-        return [
-            Spell(start_ns=change.taken_ns, end_ns=end, impairment=change.impairment, outage=change.outage)
-            for change, end in itertools.zip_longest(changes, ends)
-        ]
+    Raises `RequestError` for a link or a span that the recording does not have.
+    """
+    if key not in links_of(recording):
+        raise RequestError("link", "is not in the recording", "->".join(key[:2]), where=f"segment {key[2]}")
+    start, end = window(recording, start_s, end_s)
+    whole_s = max(recording.end_s, end)
+    states = list(_states(recording, key))
+    edges = np.array([at_s for at_s, _ in states] + [whole_s])
 
-    def _heard(self, applied: Applied) -> None:
-        taken_ns = round(applied.at * _S)
-        for change in applied.links:
-            if change.link in self._changes and change.after is not None:
-                asked_ns = taken_ns - round(applied.duration_s * _S)
-                self._changes[change.link].append(_Change(asked_ns, taken_ns, change.after, change.outage))
+    def held(value: Callable[[Impairment], float | None]) -> Steps:
+        values = [math.nan if one is None else _number(value(one)) for _, one in states]
+        return Steps(edges, np.array(values, dtype=float)).within(start, end)
+
+    goodput, lost, backlog_s, backlog = _counted(recording, key)
+    seen = (backlog_s >= start) & (backlog_s <= end)
+    return Timeline(
+        key=key,
+        start_s=start,
+        end_s=end,
+        rate_kbit=held(lambda one: one.rate_kbit),
+        delay_ms=held(lambda one: one.delay_ms),
+        jitter_ms=held(lambda one: one.jitter_ms),
+        loss_pct=held(lambda one: one.mean_loss_pct),
+        goodput_kbit=goodput.within(start, end),
+        lost_pct=lost.within(start, end),
+        backlog_s=backlog_s[seen],
+        backlog_bytes=backlog[seen],
+        spans=tuple(_clipped(_spans(recording, key, whole_s), start, end)),
+    )
+
+
+def window(recording: Recording, start_s: float | None, end_s: float | None) -> tuple[float, float]:
+    """From when to when. Raises `RequestError` unless it is a span within the recording."""
+    start = 0.0 if start_s is None else start_s
+    end = max(recording.end_s, 1e-3) if end_s is None else end_s
+    if not 0 <= start < end:
+        raise RequestError("from", f"must be before the end ({end:g} s)", start)
+    if start >= max(recording.end_s, 1e-3):
+        raise RequestError("from", f"must be within the recording ({recording.end_s:g} s)", start)
+    return start, end
+
+
+# --- in force ------------------------------------------------------------------------------------
+
+
+def _states(recording: Recording, key: LinkKey) -> Iterator[tuple[float, Impairment | None]]:
+    """From when on which impairment held; None while there is no link."""
+    state = recording.impairments.get(key)
+    yield 0.0, state
+    for change, link in _changes_of(recording.changes, key):
+        state = None if link.gone else link.change.applied_to(state if state is not None else Impairment())
+        yield change.at_s, state
+
+
+def _changes_of(changes: Iterable[RecordedChange], key: LinkKey) -> Iterator[tuple[RecordedChange, RecordedLink]]:
+    for change in changes:
+        for link in change.links:
+            if link.key == key:
+                yield change, link
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+# --- when nothing passes -------------------------------------------------------------------------
+
+
+def _spans(recording: Recording, key: LinkKey, end_s: float) -> Iterator[Span]:
+    yield from _while(
+        OUTAGE, ((change.at_s, link.change.outage) for change, link in _changes_of(recording.changes, key)), end_s
+    )
+    yield from _while(PARTITION, ((change.at_s, _parted(change.groups, key)) for change in recording.changes), end_s)
+    yield from _while(CARRIER, _carrier(recording.changes, key), end_s)
+    there = [(0.0, key not in recording.impairments)]
+    there += [(change.at_s, link.gone) for change, link in _changes_of(recording.changes, key)]
+    yield from _while(ABSENT, there, end_s)
+
+
+def _parted(groups: Sequence[Sequence[str]], key: LinkKey) -> bool:
+    found = [{index for index, group in enumerate(groups) if name in group} for name in key[:2]]
+    return bool(found[0] and found[1] and found[0] != found[1])
+
+
+def _carrier(changes: Iterable[RecordedChange], key: LinkKey) -> Iterator[tuple[float, bool]]:
+    dropped: set[str] = set()
+    for change in changes:
+        if change.what.startswith("carrier ") and change.peer in key[:2] and change.segment == key[2]:
+            (dropped.discard if change.what == "carrier up" else dropped.add)(change.peer)
+            yield change.at_s, bool(dropped)
+
+
+def _while(kind: str, switches: Iterable[tuple[float, bool]], end_s: float) -> Iterator[Span]:
+    since: float | None = None
+    for at_s, on in switches:
+        if on and since is None:
+            since = at_s
+        elif not on and since is not None:
+            yield Span(kind, since, at_s)
+            since = None
+    if since is not None:
+        yield Span(kind, since, end_s)
+
+
+def _clipped(spans: Iterable[Span], start_s: float, end_s: float) -> Iterator[Span]:
+    for span in spans:
+        if span.end_s > start_s and span.start_s < end_s:
+            yield Span(span.kind, max(span.start_s, start_s), min(span.end_s, end_s))
+
+
+# --- counted -------------------------------------------------------------------------------------
+
+
+def _counted(recording: Recording, key: LinkKey) -> tuple[Steps, Steps, Values, Values]:
+    """Goodput, share lost; when the backlog was counted, and what it was."""
+    before = dict.fromkeys(("bytes", "packets", "drops", "lost"), 0) if key in recording.impairments else None
+    edges, goodput, lost = [0.0], [], []
+    at, backlog = [], []
+    times = np.array([0.0, *(stats.at_s for stats in recording.stats)])
+    # Counters that were read late say too much of a short time, and so do those after a clock was set back.
+    least_s = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
+    for stats in recording.stats:
+        if stats.at_s - edges[-1] <= max(0.0, least_s):
+            continue
+        row = stats.links.get(key)
+        span_s = stats.at_s - edges[-1]
+        edges.append(stats.at_s)
+        rate = share = math.nan
+        if row is not None:
+            at.append(stats.at_s)
+            backlog.append(row["backlog_bytes"])
+            if before is not None and row["bytes"] >= before["bytes"]:  # or else the link was made anew
+                grown = {name: row[name] - before[name] for name in before}
+                rate = grown["bytes"] * 8 / 1000 / span_s
+                offered = grown["packets"] + grown["drops"]
+                share = 100 * max(0, grown["lost"]) / offered if offered > 0 else math.nan
+        goodput.append(rate)
+        lost.append(share)
+        before = None if row is None else {name: row[name] for name in ("bytes", "packets", "drops", "lost")}
+    bounds = np.array(edges)
+    return (
+        Steps(bounds, np.array(goodput, dtype=float)),
+        Steps(bounds, np.array(lost, dtype=float)),
+        np.array(at, dtype=float),
+        np.array(backlog, dtype=float),
+    )

@@ -13,6 +13,7 @@
 #   schedules   what carries out the schedules of links
 #   recording   what happened, as a file
 #   traces      recorded links from files
+#   replay      a recording, done again
 #   changes     Applied, LinkStats: what was done and what is
 """Running networks."""
 
@@ -21,6 +22,7 @@ from linkem_py.runtime.changes import Applied, Change, Clearing, LinkChange, Lin
 from linkem_py.runtime.network import CapabilityWarning, Network
 from linkem_py.runtime.peer import NetworkPeer
 from linkem_py.runtime.recording import Recording, read_recording
+from linkem_py.runtime.replay import Played
 from linkem_py.runtime.schedules import ScheduleState
 from linkem_py.runtime.traces import read_trace
 
@@ -36,6 +38,7 @@ __all__ = [
     "Network",
     "NetworkPeer",
     "NetworkStats",
+    "Played",
     "Recording",
     "ScheduleState",
     "read_recording",

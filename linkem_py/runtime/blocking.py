@@ -236,6 +236,7 @@ class BlockingNetwork:
     remove_peer = _of_network(Network.remove_peer)
     partition = _of_network(Network.partition)
     heal = _of_network(Network.heal)
+    replay = _of_network(Network.replay)
 
     def add_peer(self, name: str) -> BlockingPeer:
         """Add a peer, without links."""

@@ -45,7 +45,8 @@ from linkem_py.runtime.draft import Draft, asked, link_key, need_link
 from linkem_py.runtime.journal import Journal, Listener
 from linkem_py.runtime.peer import NetworkPeer
 from linkem_py.runtime.processes import ProcessSpace, to_the_end
-from linkem_py.runtime.recording import Recorder
+from linkem_py.runtime.recording import Recorder, Recording
+from linkem_py.runtime.replay import Played, play
 from linkem_py.runtime.schedules import ScheduleEngine
 from linkem_py.runtime.sockets import Handlers
 
@@ -499,6 +500,16 @@ class Network:
                 return self._applied(what, started, steps, [])
 
             return await self._apply(steps, commit)
+
+    # --- doing it again ------------------------------------------------------------------------
+
+    async def replay(self, recording: Recording, *, speed: float = 1.0) -> Played:
+        """Make the changes of a recording, each at its time, and return at the recording's end.
+
+        To see the recorded network again, run ``Network(recording.topology, seed=recording.seed)``. `speed` 2 is
+        twice as fast, `math.inf` does not wait. What is refused is passed over: the result tells.
+        """
+        return await play(self, recording, speed=speed)
 
     # --- for the modules around this one -------------------------------------------------------
 

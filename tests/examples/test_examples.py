@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 import examples
-from examples import live_control, pubsub_latency, request_latency, tcp_window
+from examples import live_control, pubsub_latency, recorded_ride, request_latency, tcp_window
+from linkem_py.report import timeline
+from linkem_py.runtime import read_recording
 from topologies import regions
 
 COMMANDS = {
     "request_latency": "linkem guest -- python examples/request_latency.py",
     "tcp_window": "linkem guest -- python examples/tcp_window.py",
     "pubsub_latency": "linkem guest -- python examples/pubsub_latency.py",
+    "recorded_ride": "linkem guest -- python examples/recorded_ride.py ride.jsonl",
     "live_control": "python examples/live_control.py",
 }
 
@@ -74,3 +77,16 @@ async def test_a_delay_raised_over_mqtt_shows_in_a_ping_that_runs() -> None:
     # The jitter is 5 ms each way, so that the medians are sure to a few of them.
     assert 80 < live_control.difference_ms(live) < 120
     assert live.command.startswith(("mosquitto_pub", "aiomqtt"))
+
+
+@pytest.mark.kernel("netem", "htb", "gact", "clsact")
+async def test_a_ride_is_recorded_with_what_it_sent_and_what_was_done_to_it(tmp_path: Path) -> None:
+    await recorded_ride.ride(tmp_path / "ride.jsonl", seconds=3)
+    recording = read_recording(tmp_path / "ride.jsonl")
+    assert recording.is_whole
+    found = timeline(recording, ("camera", "studio", "lan"))
+    assert {span.kind for span in found.spans} == {"partition"}  # the outage would begin at 6 s
+    assert np.nanmax(found.goodput_kbit.values) > 0
+    assert 80 in found.delay_ms.values
+    rates = [change for change in recording.changes if change.what == "schedule"]
+    assert len(rates) >= 5

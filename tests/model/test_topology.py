@@ -630,3 +630,13 @@ def test_who_is_on_a_segment_follows_from_the_links_and_those_that_joined(
         for name in {*named(topology, segment)} - linked:
             topology.leave(name, segment)  # it was there only because it had joined
             assert segment not in topology.segments or not topology.is_on(name, segment)
+
+
+def test_all_segments_have_the_default_one_also_where_nobody_was_on_it() -> None:
+    topology = Topology("t")
+    topology.add_peer("a")
+    topology.add_segment("lte")
+    topology.join("a", "lte")
+    assert list(topology.segments) == ["lte"]
+    assert list(topology.all_segments) == ["lan", "lte"]
+    assert topology.joins == {("a", "lte")}

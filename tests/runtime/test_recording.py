@@ -215,6 +215,10 @@ def changed(line: dict[str, Any], **what: Any) -> dict[str, Any]:
     return {**line, **what}
 
 
+def topology_line(**what: Any) -> dict[str, Any]:
+    return {**HEADER, "topology": {**HEADER["topology"], **what}}
+
+
 def linked(**what: Any) -> dict[str, Any]:
     return {**CHANGE, "links": [{"src": "a", "dst": "b", "set": {}, **what}]}
 
@@ -228,11 +232,24 @@ def linked(**what: Any) -> dict[str, Any]:
         ([HEADER, "[1]"], "run.jsonl, line 2: recording must be a JSON object a line: '\\[1\\]'"),
         ([HEADER, "{", CHANGE], "run.jsonl, line 2: recording must be a JSON object a line"),
         ([HEADER, "[" * 99999, CHANGE], "run.jsonl, line 2: recording must be a JSON object a line"),
-        ([changed(HEADER, linkem_recording=2)], "linkem_recording must begin with a header of format 1: 2"),
+        ([changed(HEADER, linkem_recording=2)], "linkem_recording must be 1: this version reads no later format: 2"),
+        ([changed(HEADER, linkem_recording=True)], "linkem_recording must begin with a header of format 1: True"),
         ([changed(HEADER, topology=None)], "line 1: topology must be an object"),
         ([changed(HEADER, topology={"links": 5})], "line 1: links must be a list: 5"),
         ([changed(HEADER, topology={"links": [5]})], "line 1: link must be an object with src and dst: 5"),
         ([changed(HEADER, seed="x")], "line 1: seed must be a number from 0 on: 'x'"),
+        ([topology_line(peers=["a", "b", "A"])], "line 1: peer must differ from 'a'"),
+        ([topology_line(unlinked="x")], "line 1: unlinked must be one of open, blocked: 'x'"),
+        ([topology_line(segments=["x"])], "line 1: segment must be an object with a name: 'x'"),
+        ([topology_line(segments=[{"name": "s", "ipv4": "x"}])], "line 1: ipv4 must be a subnet"),
+        ([topology_line(joined=[["a"]])], "line 1: joined must be pairs of a peer and a segment"),
+        ([topology_line(joined=[["a", "none"]])], "line 1: peer a: segment is not in the topology"),
+        ([topology_line(numbers=[1])], "line 1: numbers must be a number from 1 on for each peer"),
+        ([topology_line(numbers=[1, 0])], "line 1: numbers must be a number from 1 on for each peer"),
+        ([topology_line(numbers=[2, 2])], "line 1: numbers must not have a number twice"),
+        ([HEADER, changed(CHANGE, peer=5)], "line 2: peer must be a name: 5"),
+        ([HEADER, changed(CHANGE, groups=[5])], "line 2: groups must be lists of peers: 5"),
+        ([HEADER, {"end": True, "at_s": "x"}], "line 2: at_s must be a number from 0 on: 'x'"),
         ([HEADER, "", changed(CHANGE, at_s=-1)], "line 3: at_s must be a number from 0 on: -1"),
         ([HEADER, changed(CHANGE, at_s=True)], "line 2: at_s must be a number from 0 on: True"),
         ([HEADER, changed(CHANGE, links=None)], "line 2: links must be a list: None"),
@@ -257,7 +274,69 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path, given: li
 def test_a_part_of_a_last_line_is_passed_over(tmp_path: Path, cut: int) -> None:
     file = written(tmp_path, HEADER, CHANGE, changed(CHANGE, at_s=2))
     file.write_bytes(file.read_bytes()[:-cut])
-    assert len(read_recording(file).changes) == (2 if cut == 1 else 1)
+    recording = read_recording(file)
+    assert len(recording.changes) == (2 if cut == 1 else 1)
+    (notice,) = recording.notices
+    assert notice == (
+        "run.jsonl has no end: its network was killed, or still runs"
+        if cut == 1
+        else "run.jsonl, line 3: is cut off and passed over: its writer was killed, or still writes"
+    )
+    assert not recording.is_whole
+
+
+def test_the_end_has_a_time_and_a_whole_file_no_notices(tmp_path: Path) -> None:
+    recording = read_recording(written(tmp_path, HEADER, CHANGE, {"end": True, "at_s": 9.5}))
+    assert (recording.is_whole, recording.end_s, recording.notices) == (True, 9.5, ())
+    assert read_recording(written(tmp_path, HEADER, CHANGE, {"end": True})).end_s == 1
+
+
+def shape(topology: Topology) -> Any:
+    """All of a topology but its schedules."""
+    return (
+        [getattr(topology, name) for name in ("name", "unlinked", "classifier", "duplicates", "offload", "joins")],
+        dict(topology.all_segments),
+        dict(topology.segments),
+        set(topology.peers.values()),
+        {key: link.impairment for key, link in topology.links.items()},
+        {peer: topology.segments_of(peer) for peer in topology.peers},
+    )
+
+
+def of_segments() -> Topology:
+    made = Topology("radio", ipv4="10.9.0.0/16", unlinked="blocked", duplicates="isolate")
+    for name in ("camera", "studio", "gap-2", "other"):
+        made.add_peer(name)
+    made.add_segment("lte", "10.20.0.0/24")
+    made.add_segment("nr", ipv6=False)
+    made.join("other", "nr")
+    made.connect("camera", "studio", LOSSY, segment="lte")
+    made.remove_peer("studio")
+    return made
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        topology(),
+        topology(unlinked="blocked", classifier="prio", offload=True),
+        topology(ipv6=None),
+        topology(ipv4="192.168.0.0/24", ipv6="fd09::/64"),
+        of_segments(),
+        Topology("nobody"),
+    ],
+    ids=str,
+)
+async def test_the_network_can_be_built_again(tmp_path: Path, made: Topology) -> None:
+    path = tmp_path / "run.jsonl"
+    async with DryNetwork(made, record=path, record_stats_s=None) as net:
+        assert shape(read_recording(path).topology) == shape(net.topology)
+
+
+def test_a_recording_without_segments_gets_them_from_its_links(tmp_path: Path) -> None:
+    link = {"src": "a", "dst": "b", "segment": "lte", "set": {}}
+    found = read_recording(written(tmp_path, topology_line(links=[link]))).topology
+    assert list(found.links) == [("a", "b", "lte")]
 
 
 def test_a_clock_that_was_set_back_does_not_turn_changes_round(tmp_path: Path) -> None:

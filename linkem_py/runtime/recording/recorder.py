@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any, Protocol
@@ -14,8 +15,9 @@ from linkem_py.errors import KernelError, RequestError
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule.fields import difference
-from linkem_py.model.topology import Topology
+from linkem_py.model.topology import Link, Topology
 from linkem_py.runtime.changes import Applied, LinkChange, NetworkStats
+from linkem_py.runtime.recording.topologies import topology_json
 from linkem_py.runtime.recording.values import fields_json, key_json
 
 FORMAT = 1
@@ -64,6 +66,7 @@ class Recorder:
         self.stats_s = stats_s
         self.error: OSError | None = None
         self._file: IO[str] | None = None
+        self._network: Source | None = None
         self._began_at = 0.0
         self._unsubscribe: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -78,6 +81,7 @@ class Recorder:
     def start(self, network: Source) -> None:
         """Write the header, and from now on what happens."""
         self._began_at = network.started_at
+        self._network = network
         self._write(header(network, self.stats_s))
         self._unsubscribe = network.subscribe(self._changed)
         if self.stats_s is not None:
@@ -93,8 +97,8 @@ class Recorder:
             await asyncio.wait([task])
         if self._unsubscribe is not None:
             self._unsubscribe()
-            self._unsubscribe = None
-            self._write({"end": True})
+            self._unsubscribe = self._network = None
+            self._write({"end": True, "at_s": round(max(0.0, time.time() - self._began_at), 6)})
         self.close()
 
     def close(self) -> None:
@@ -109,14 +113,17 @@ class Recorder:
         return f"<Recorder {self.path!r} {state}>"
 
     def _changed(self, applied: Applied) -> None:
+        links = {} if self._network is None else self._network.topology.links
         line: dict[str, Any] = {
             "at_s": round(applied.at - self._began_at, 6),
             "revision": applied.revision,
             "what": applied.what,
-            "links": [_link_json(change) for change in applied.links],
+            "links": [_link_json(change, links.get(change.link)) for change in applied.links],
         }
         if applied.peer is not None:
             line["peer"] = applied.peer
+        if applied.segment is not None:
+            line["segment"] = applied.segment
         if applied.groups:
             line["groups"] = [sorted(group) for group in applied.groups]
         self._write(line)
@@ -157,26 +164,11 @@ def header(network: Source, stats_s: float | None) -> dict[str, Any]:
         "seed": network.seed,
         "kernel": network.capabilities.release,
         "stats_s": stats_s,
-        "topology": {
-            "name": topology.name,
-            "unlinked": topology.unlinked,
-            "classifier": topology.classifier,
-            "duplicates": topology.duplicates,
-            "offload": topology.offload,
-            "segments": [
-                {"name": found.name, "ipv4": str(found.ipv4), "ipv6": None if found.ipv6 is None else str(found.ipv6)}
-                for found in topology.segments.values()
-            ],
-            "peers": list(topology.peers),
-            "links": [
-                key_json(key) | {"set": fields_json(link.impairment.set_fields())}
-                for key, link in topology.links.items()
-            ],
-        },
+        "topology": topology_json(topology),
     }
 
 
-def _link_json(change: LinkChange) -> dict[str, Any]:
+def _link_json(change: LinkChange, link: Link | None) -> dict[str, Any]:
     line: dict[str, Any] = key_json(change.link)
     if change.after is None:
         return line | {"gone": True}
@@ -185,4 +177,8 @@ def _link_json(change: LinkChange) -> dict[str, Any]:
         line["new"] = True
     if change.outage:
         line["outage"] = True
+    if link is not None and link.down:
+        line["down"] = True
+        if link.outage:
+            line["scheduled_outage"] = True
     return line

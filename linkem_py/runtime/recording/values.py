@@ -72,3 +72,11 @@ def _made(name: str, kind: type[Any], parameters: dict[str, Any]) -> Any:
     except TypeError:
         known = ", ".join(field.name for field in attrs.fields(kind))
         raise TopologyError(name, f"must have the parameters {known}", parameters) from None
+
+
+def items(data: Mapping[str, Any], name: str, *, default: Any = None) -> list[Any]:
+    """The list of that name. Raises `TopologyError`."""
+    value = data.get(name, default)
+    if not isinstance(value, list | tuple):
+        raise TopologyError(name, "must be a list", value)
+    return list(value)
