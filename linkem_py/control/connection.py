@@ -6,7 +6,7 @@ client's choice, which every answer to it repeats:
 
 | request | answers |
 |---|---|
-| ``{"n", "request": "set", "id", "changes"}``, ``partition``, ``heal`` (`wire.requests`) | ``{"n", "reply"}`` |
+| ``{"n", "request": "set", "id", "changes"}`` and other commands (`wire.requests`) | ``{"n", "reply"}`` |
 | ``describe``, ``counters``, ``ping``, ``down`` (end the network) | ``{"n", "result"}`` |
 | ``watch``; later ``{"n", "stop": true}`` | ``result`` {}, then each ``event``, ``{"n", "end": true}`` |
 | ``exec`` | see `execution` |

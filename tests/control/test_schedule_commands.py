@@ -87,7 +87,7 @@ async def test_what_the_kernel_refuses_leaves_the_schedules_that_were() -> None:
 async def test_a_link_is_named_once() -> None:
     async with DryNetwork(mesh()) as net:
         with pytest.raises(RequestError, match="links must not name a link twice"):
-            await net.set_schedules({("p0", "p1"): OUT, HERE: None})  # type: ignore[dict-item]  # what is wrong
+            await net.set_schedules({("p0", "p1"): OUT, HERE: None})  # type: ignore[arg-type]  # what is wrong
         async with LocalStation(net) as station:
             reply = await station.submit(reschedule((HERE, OUT), (HERE, None)))
             assert reply.error is not None

@@ -96,7 +96,7 @@ async def test_the_topology_tells_of_carriers(broker: Mosquitto, net: DryNetwork
     async with MqttControl(net, broker.url), Client(broker.port) as client:
         assert (await client.ask("linkem/demo/carrier", {"peer": "a", "up": False}))["ok"]
         told = await client.wait(
-            lambda heard: heard.topic.endswith("/topology") and heard.payload and "without_carrier" in heard.json
+            lambda heard: heard.topic.endswith("/topology") and b"without_carrier" in heard.payload
         )
         assert told.json["without_carrier"] == [{"peer": "a", "segment": "lan"}]
 

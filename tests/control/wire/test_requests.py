@@ -400,11 +400,11 @@ def test_the_segment_is_the_default_one_if_none_is_named() -> None:
     ("data", "message"),
     [
         ({"command": "schedule"}, "changes must be given: None"),
-        ({"command": "schedule", "changes": []}, "changes must name a link: []"),
+        ({"command": "schedule", "changes": []}, "changes must name a link: '[]'"),
         ({"command": "schedule", "changes": [{"src": "a", "dst": "b"}]}, "changes[0].schedule must be given: None"),
         (
             {"command": "schedule", "changes": [{"src": "a", "dst": "b", "set": {}, "schedule": None}]},
-            "changes[0].set is unknown; known are src, dst, segment, schedule: '{}'",
+            "changes[0].set is unknown (did you mean dst?): '{}'",
         ),
         (
             {"command": "schedule", "changes": [{"src": "a", "dst": "b", "schedule": {"type": "steps"}}]},

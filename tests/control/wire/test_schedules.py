@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,6 +206,16 @@ def test_what_may_be_left_out_has_its_default(data: dict[str, Any], schedule: Sc
 def test_a_span_without_end_may_be_infinite_where_there_is_infinity() -> None:
     data = {"type": "overlay", "effect": {"outage": True}, "spans": [[1, math.inf]]}
     assert schedule_from_json(data) == Overlay(Constant(), OUTAGE, [(1, math.inf)])
+
+
+def test_the_documents_examples_are_schedules() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "schedules.md").read_text()
+    examples = [found for found in re.findall(r"`([{][^`]*[}])`", text) if '"type"' in found and "[...]" not in found]
+    assert len(examples) > 10
+    for example in examples:
+        schedule_from_json(json.loads(example))
+        assert conforms(json.loads(example)), example
+    assert all(name in text for name in [*TYPES, *SCHEDULES])
 
 
 # ----------------------------------------------------------------------------------------- errors
