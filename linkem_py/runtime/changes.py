@@ -73,8 +73,9 @@ class Applied:
     duration_s : how long that took, from request to the kernel's answer
     what : in words, such as ``update``, ``partition``
     links : the links concerned, each once
-    peer : the peer that came or went, or whose carrier did
-    segment : the segment of that carrier
+    peer : the peer that came or went, whose carrier did, that joined or left a segment, or got other addresses
+    segment : the segment of that
+    addresses : those other addresses, IPv4 first
     groups : the partition in force after it, empty if there is none
     steps : what was done in the kernel, as plan has it
     """
@@ -86,6 +87,7 @@ class Applied:
     links: tuple[LinkChange, ...] = ()
     peer: str | None = None
     segment: str | None = None
+    addresses: tuple[str, ...] = ()
     groups: tuple[frozenset[str], ...] = ()
     steps: tuple[Operation, ...] = attrs.field(default=(), repr=False)
 

@@ -30,7 +30,7 @@ from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import Schedule
 from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Topology
 from linkem_py.plan import addressing, desired, duplicates, operations, partition
-from linkem_py.plan.desired import EMPTY, part_of_carrier, state
+from linkem_py.plan.desired import EMPTY, part_of_addresses, part_of_carrier, state
 from linkem_py.plan.live import LiveChanges, Wish
 from linkem_py.plan.locate import link_of
 from linkem_py.plan.objects import Object
@@ -430,9 +430,7 @@ class Network:
         """
         async with self.schedules.busy, self._lock:
             started = time.perf_counter()
-            self._need_peer(name)
-            if not self.topology.is_on(name, segment):
-                raise RequestError("segment", "is not one that the peer is on", segment, where=f"peer {name}")
+            self._need_end(name, segment)
             end = (name, segment)
             made = list(part_of_carrier(self._planner(), name, segment))
             port, rest = made[0], made[1:]
@@ -451,6 +449,47 @@ class Network:
             return await self._apply(steps, commit)
 
     # --- changing peers ------------------------------------------------------------------------
+
+    async def readdress(
+        self, name: str, *, segment: str = DEFAULT_SEGMENT, ipv4: str | None = None, ipv6: str | None = None
+    ) -> Applied:
+        """Give a peer other addresses on a segment, as a modem gets that connects again.
+
+        These, or the next free ones of the segment's subnets. Neighbours, rules, routes and names follow at
+        once; queues and what waits in them stay. What is bound to the old addresses reaches nobody any more.
+        Raises `RequestError` for a peer that is not on the segment, `TopologyError` for addresses that cannot be.
+        """
+        async with self.schedules.busy, self._lock:
+            started = time.perf_counter()
+            self._need_end(name, segment)
+            before, after = self.topology, self.topology.copy()
+            peer = after.readdress(name, segment=segment, ipv4=ipv4, ipv6=ipv6)
+            addresses = addressing.addresses(after.segments[segment], peer)
+            steps = self._steps(
+                part_of_addresses(self._planner(before), name, segment),
+                part_of_addresses(self._planner(after), name, segment),
+            )
+
+            def commit() -> Applied:
+                self.topology = after
+                self._set_names()
+                return self._applied("readdress", started, steps, [], peer=name, segment=segment, addresses=addresses)
+
+            self._next = after
+            try:
+                return await self._apply(steps, commit)
+            finally:
+                self._next = None
+
+    async def join(self, name: str, segment: str) -> Applied:
+        """Put a peer on a segment that is there, as `Topology.join` does; links may follow."""
+        self._need_peer(name)
+        return await self._restructure("join", lambda topology: topology.join(name, segment), [], end=(name, segment))
+
+    async def leave(self, name: str, segment: str) -> Applied:
+        """Take back `join`, as `Topology.leave` does: without a link there the peer loses its interface."""
+        self._need_peer(name)
+        return await self._restructure("leave", lambda topology: topology.leave(name, segment), [], end=(name, segment))
 
     async def add_peer(self, name: str) -> NetworkPeer:
         """Add a peer, without links."""
@@ -648,6 +687,7 @@ class Network:
         *,
         peer: str | None = None,
         segment: str | None = None,
+        addresses: tuple[str, ...] = (),
     ) -> Applied:
         """Write down what the kernel has taken, and tell whoever listens."""
         applied = Applied(
@@ -658,6 +698,7 @@ class Network:
             links=tuple(links),
             peer=peer,
             segment=segment,
+            addresses=addresses,
             groups=self._groups,
             steps=tuple(steps),
         )
@@ -702,7 +743,13 @@ class Network:
             return error
 
     async def _restructure(
-        self, what: str, change: Callable[[Topology], None], keys: Sequence[LinkKey], *, peer: str | None = None
+        self,
+        what: str,
+        change: Callable[[Topology], None],
+        keys: Sequence[LinkKey],
+        *,
+        peer: str | None = None,
+        end: tuple[str, str] | None = None,
     ) -> Applied:
         async with self.schedules.busy, self._lock:
             started = time.perf_counter()
@@ -715,7 +762,7 @@ class Network:
             groups = self._groups
             if peer is not None and peer not in after.peers:
                 groups = partition.without(groups, peer)
-            about = scope(before, after, keys, peer)
+            about = scope(before, after, keys, peer, end)
             steps = self._steps(
                 part(self._planner(before), self._groups, about), part(self._planner(after), groups, about)
             )
@@ -738,7 +785,8 @@ class Network:
                     for key in about.keys
                     if key in before.links or key in after.links
                 ]
-                return self._applied(what, started, steps, links, peer=peer)
+                name, segment = end if end is not None else (peer, None)
+                return self._applied(what, started, steps, links, peer=name, segment=segment)
 
             removed = peer if peer is not None and peer not in after.peers else None
             self._next = after
@@ -750,6 +798,11 @@ class Network:
     def _need_peer(self, name: str) -> None:
         with asked():
             self.topology.peer(name)
+
+    def _need_end(self, name: str, segment: str) -> None:
+        self._need_peer(name)
+        if not self.topology.is_on(name, segment):
+            raise RequestError("segment", "is not one that the peer is on", segment, where=f"peer {name}")
 
     def _set_names(self) -> None:
         names = []

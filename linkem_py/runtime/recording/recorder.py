@@ -124,6 +124,8 @@ class Recorder:
             line["peer"] = applied.peer
         if applied.segment is not None:
             line["segment"] = applied.segment
+        if applied.addresses:
+            line["addresses"] = list(applied.addresses)
         if applied.groups:
             line["groups"] = [sorted(group) for group in applied.groups]
         self._write(line)

@@ -54,6 +54,7 @@ class RecordedChange:
     revision: int = 0
     peer: str | None = None
     segment: str | None = None
+    addresses: tuple[str, ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
 
 
@@ -214,6 +215,7 @@ def _change(at_s: float, line: dict[str, Any]) -> RecordedChange:
         revision=int(_number(line, "revision", default=0)),
         peer=_name(line, "peer"),
         segment=_name(line, "segment"),
+        addresses=_addresses(line),
         groups=tuple(_group(group) for group in values.items(line, "groups", default=())),
     )
 
@@ -247,6 +249,13 @@ def _group(data: Any) -> tuple[str, ...]:
     if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
         raise TopologyError("groups", "must be lists of peers", data)
     return tuple(data)
+
+
+def _addresses(data: dict[str, Any]) -> tuple[str, ...]:
+    found = values.items(data, "addresses", default=())
+    if len(found) > 2 or not all(isinstance(address, str) for address in found):
+        raise TopologyError("addresses", "must be an IPv4 address and at most an IPv6 address", list(found))
+    return tuple(found)
 
 
 def _name(data: dict[str, Any], name: str) -> str | None:

@@ -125,12 +125,29 @@ def _carrier_up(net: Network, change: RecordedChange) -> Coroutine[Any, Any, obj
     return net.carrier(str(change.peer), segment=change.segment or DEFAULT_SEGMENT, up=True)
 
 
+def _readdress(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
+    ipv4, ipv6 = (*change.addresses, None)[:2]
+    return net.readdress(str(change.peer), segment=str(change.segment), ipv4=ipv4, ipv6=ipv6)
+
+
+def _join(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
+    return net.join(str(change.peer), str(change.segment))
+
+
+def _leave(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
+    return net.leave(str(change.peer), str(change.segment))
+
+
 def _impairment(link: RecordedLink) -> Impairment:
     return link.change.applied_to(Impairment())
 
 
 def _has_peer(change: RecordedChange) -> bool:
     return change.peer is not None
+
+
+def _has_end(change: RecordedChange) -> bool:
+    return change.peer is not None and change.segment is not None
 
 
 def _has_links(change: RecordedChange) -> bool:
@@ -152,4 +169,7 @@ _STRUCTURE: dict[
     "up": (_has_links, _up),
     "carrier down": (_has_peer, _carrier_down),
     "carrier up": (_has_peer, _carrier_up),
+    "readdress": (lambda change: _has_end(change) and bool(change.addresses), _readdress),
+    "join": (_has_end, _join),
+    "leave": (_has_end, _leave),
 }
