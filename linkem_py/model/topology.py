@@ -295,7 +295,9 @@ class Topology:
             except TopologyError as error:
                 raise error.at(f"peer {name}") from None
         for segment in dict.fromkeys(segment for _, segment in addresses):
-            _check_distinct(self._segments[segment], peers.values())
+            # Those who come to an address last, so that an error is about them.
+            in_order = sorted(peers.values(), key=lambda peer: (peer.name, segment) in addresses)
+            _check_distinct(self._segments[segment], in_order)
         self._peers = peers
         self._given = frozenset(name for name, peer in peers.items() if peer.given)
 

@@ -86,11 +86,16 @@ async def everything(net: DryNetwork) -> None:
     await net.add_link("d", "b")
     await net.carrier("d", segment="side", up=False)
     await net.carrier("d", segment="side", up=True)
+    await net.readdress("d", segment="side")
+    await net.join("b", "side")
+    await net.join("c", "side")
+    await net.leave("c", "side")
     await net.heal()
     await net.disconnect("d", "b")
     await net.clear("a", "c")
     await net.remove_peer("c")
-    await net.add_peer("e")  # with c's number
+    await net.readdress("a", ipv4="10.7.0.3")  # c's
+    await net.add_peer("e")  # with c's number, not with its addresses
 
 
 async def again(path: Path, **options: Any) -> tuple[Recording, Played]:
@@ -106,12 +111,13 @@ async def test_a_replay_recorded_is_the_first_recording_again(tmp_path: Path) ->
     async with DryNetwork(topology(), seed=7, record=path, record_stats_s=None) as net:
         await everything(net)
         state = {key: (link.impairment, link.outage, link.down) for key, link in net.topology.links.items()}
-        numbers = {peer.name: peer.number for peer in net.topology.peers.values()}
+        peers, joins = dict(net.topology.peers), net.topology.joins
+        assert {name for name, peer in peers.items() if peer.given} == {"a", "d", "e"}
     first = read_recording(path)
     second, played = await again(path, speed=math.inf)
     assert (played.made, played.refused, played.notices) == (len(first.changes), (), ())
     assert told(second) == told(first)
-    assert len({change.what for change in first.changes}) == 16
+    assert len({change.what for change in first.changes}) == 19
     one, two = (json.loads(file.read_text().split("\n")[0]) for file in (path, path.with_suffix(".again")))
     assert one["topology"] == two["topology"]
     assert one["seed"] == two["seed"] == 7
@@ -119,7 +125,7 @@ async def test_a_replay_recorded_is_the_first_recording_again(tmp_path: Path) ->
     async with DryNetwork(first.topology, seed=7) as net:
         await net.replay(first, speed=math.inf)
         assert {key: (link.impairment, link.outage, link.down) for key, link in net.topology.links.items()} == state
-        assert {peer.name: peer.number for peer in net.topology.peers.values()} == numbers
+        assert (net.topology.peers, net.topology.joins) == (peers, joins)
 
 
 async def test_what_a_schedule_drew_comes_again_without_it(tmp_path: Path) -> None:

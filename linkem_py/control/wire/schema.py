@@ -446,11 +446,15 @@ def _events() -> list[Schema]:
         "revision": count("Counts the network's changes."),
         "what": text(
             "update, clear, set_schedule, schedule, down, up, carrier down, carrier up, partition, heal, connect, "
-            "add_link, disconnect, add_peer or remove_peer."
+            "add_link, disconnect, add_peer, remove_peer, readdress, join or leave."
         ),
         "links": links,
         "removed": removed,
-        "peer": {"type": ["string", "null"], "description": "The peer that came or went, or whose carrier did."},
+        "peer": {
+            "type": ["string", "null"],
+            "description": "The peer that came or went, whose carrier did, that joined or left a segment, or got "
+            "other addresses.",
+        },
         "groups": ref("Groups"),
     }
     refused = {"id": {"type": ["string", "null"], "description": "The command's."}, "error": ref("Problem")}
