@@ -247,6 +247,7 @@ def _payloads() -> dict[str, Schema]:
         "carrier": titled(
             f"{_TOPIC}/carrier", "Take the carrier of a peer's interface away, or give it back.", _carrier()
         ),
+        "readdress": titled(f"{_TOPIC}/readdress", "Give a peer other addresses on a segment.", _readdress()),
         "request": titled("A line to the control socket", "Any request.", {"oneOf": _requests()}),
         "status": titled(
             f"{_TOPIC}/status",
@@ -337,11 +338,23 @@ def _carrier() -> Schema:
     return inbound(properties, "peer", "up")
 
 
+def _readdress() -> Schema:
+    words = "The peer's {} address from then on; left out: the next free one."
+    properties = {
+        "id": ref("Id"),
+        "peer": ref("Name"),
+        "segment": {**ref("Name"), "default": "lan"},
+        "ipv4": {**ref("Name"), "description": words.format("IPv4")},
+        "ipv6": {**ref("Name"), "description": words.format("IPv6")},
+    }
+    return inbound(properties, "peer")
+
+
 def _requests() -> list[Schema]:
     bare = [(name, inbound({})) for name in ("describe", "counters", "ping", "watch", "down")]
     named = [
         *(("set", _set()), ("schedule", _schedule()), ("switch", _switch()), ("carrier", _carrier())),
-        *(("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec())),
+        *(("readdress", _readdress()), ("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec())),
     ]
     return [_request(name, schema) for name, schema in named]
 
