@@ -12,10 +12,12 @@
 #   journal     the last changes, and whoever is told
 #   schedules   what carries out the schedules of links
 #   recording   what happened, as a file
+#   captures    packets before and after a peer's queues
 #   changes     Applied, LinkStats: what was done and what is
 """Running networks."""
 
 from linkem_py.runtime.blocking import BlockingNetwork, BlockingPeer
+from linkem_py.runtime.captures import Capture
 from linkem_py.runtime.changes import Applied, Change, Clearing, LinkChange, LinkStats, NetworkStats
 from linkem_py.runtime.network import CapabilityWarning, Network
 from linkem_py.runtime.peer import NetworkPeer
@@ -27,6 +29,7 @@ __all__ = [
     "BlockingNetwork",
     "BlockingPeer",
     "CapabilityWarning",
+    "Capture",
     "Change",
     "Clearing",
     "LinkChange",
