@@ -54,6 +54,18 @@ def up(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--stats-interval", metavar="S", type=seconds, default=1.0, help="between counters over MQTT, in seconds (1)"
     )
+    command.add_argument(
+        "--metrics", metavar="[HOST:]PORT", type=address,
+        help="serve metrics for Prometheus there, by default on loopback; port 0 takes a free one",
+    )  # fmt: skip
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port; loopback without a host. Raises argparse's error."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) >= 2**16:
+        raise argparse.ArgumentTypeError(f"must be PORT or HOST:PORT, a port from 0 to 65535: {text!r}")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
 def seconds(text: str) -> float:
