@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-import linkem_py
 from linkem_py.errors import CapabilityError, RequestError
 from linkem_py.kernel import packet_filter
 from linkem_py.kernel.packet_ring import MOST_BYTES, Packet, PacketRing
@@ -293,7 +292,7 @@ class Capture:
         name = net.topology.name
         blocks = [
             pcapng.section(
-                application=f"linkem_py {linkem_py.__version__}",
+                application="linkem_py",
                 system=f"Linux {net.capabilities.release}",
                 comment=f"network {name}, peer {self.peer}, seed {net.seed}, revision {net.revision}",
             )
