@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from linkem_py.control import MqttControl
+    from linkem_py.control import Metrics, MqttControl
     from linkem_py.errors import (
         CapabilityError,
         ControlError,
@@ -46,6 +46,7 @@ __all__ = [
     "Link",
     "LinkStats",
     "LinkemError",
+    "Metrics",
     "MqttControl",
     "Network",
     "NetworkPeer",
@@ -63,7 +64,7 @@ __all__ = [
 ]
 
 _PACKAGES = {
-    "control": {"MqttControl"},
+    "control": {"Metrics", "MqttControl"},
     "model": {"Capabilities", "DelayTable", "FourState", "GilbertElliott", "Impairment", "Link", "Slot", "Topology"},
     "runtime": {"Applied", "CapabilityWarning", "LinkStats", "Network", "NetworkPeer", "NetworkStats", "read_trace"},
 }

@@ -36,6 +36,7 @@ _COMMANDS = {
     "heal": ("linkem_py.cli.changing", "heal"),
     "exec": ("linkem_py.cli.programs", "execute"),
     "shell": ("linkem_py.cli.programs", "shell"),
+    "capture": ("linkem_py.cli.capture", "run"),
     "schema": ("linkem_py.cli.schema", "run"),
     "kernel": ("linkem_py.cli.kernel", "run"),
     "completion": ("linkem_py.cli.completion", "run"),

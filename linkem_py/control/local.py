@@ -13,6 +13,7 @@ from linkem_py.control.dispatcher import Dispatcher
 from linkem_py.control.listeners import Listeners
 from linkem_py.control.wire.commands import Command
 from linkem_py.control.wire.events import Changed, Event, Notice, Refused
+from linkem_py.control.wire.measures import Measures, SchedulePace
 from linkem_py.control.wire.replies import Reply
 from linkem_py.control.wire.schedules import name_of
 from linkem_py.control.wire.states import Description, LinkCounters, LinkState, RunningSchedule
@@ -138,6 +139,25 @@ class LocalStation:
                 backlog_bytes=link.backlog_bytes,
             )
             for key, link in stats.items()
+        )
+
+    async def measures(self) -> Measures:
+        """See `Station.measures`."""
+        counters, description = await self.counters(), await self.describe()
+        net = self.net
+        states = [net.schedules[key] for key in net.schedules]
+        return Measures(
+            description=description,
+            counters=counters,
+            down=tuple(key for key, link in net.topology.links.items() if link.down),
+            outages=tuple(key for key, link in net.topology.links.items() if link.outage),
+            schedules=SchedulePace(
+                running=sum(not state.is_over for state in states),
+                failed=sum(state.error is not None for state in states),
+                ticks=net.schedules.pace.ticks,
+                late=net.schedules.pace.late,
+                longest_s=net.schedules.pace.longest_s,
+            ),
         )
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:

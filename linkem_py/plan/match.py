@@ -7,7 +7,7 @@ link-local addresses, addresses that change, and packets routed through the dest
 from __future__ import annotations
 
 from linkem_py.plan.addressing import mac_words
-from linkem_py.plan.objects import U32, Drop, Redirect, U32Key
+from linkem_py.plan.objects import U32, Drop, Mirror, Redirect, U32Key
 
 MAC_HIGH = -16  # this word's last two bytes are the destination MAC's first two
 MAC_LOW = -12  # the destination MAC's last four bytes
@@ -26,7 +26,7 @@ _LISTENER_REPORT = (
 )
 
 
-def everything(*, classid: int = 0, action: Drop | None = None) -> U32:
+def everything(*, classid: int = 0, action: Drop | Mirror | None = None) -> U32:
     """Match every packet."""
     return U32(keys=(U32Key(0, 0, 0),), classid=classid, action=action)
 

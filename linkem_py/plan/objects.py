@@ -145,13 +145,19 @@ class Redirect(NamedTuple):
     device: str
 
 
+class Mirror(NamedTuple):
+    """mirred: send a copy of the packet out of another device of the same namespace, then go on."""
+
+    device: str
+
+
 class Mark(NamedTuple):
     """skbedit: set the packet's mark, then go on."""
 
     mark: int
 
 
-Action: TypeAlias = Drop | Redirect | Mark
+Action: TypeAlias = Drop | Redirect | Mirror | Mark
 
 
 class U32Table(NamedTuple):

@@ -93,8 +93,12 @@ class Planner:
             yield Qdisc(ns, dev, handles.ROOT, TC_H_ROOT, "htb", Htb())
         else:
             yield Qdisc(ns, dev, handles.ROOT, TC_H_ROOT, "prio", Prio(PRIO_DESTINATIONS + 1))
-        if self.isolating and self.capabilities.clsact:
-            yield from self._hook(ns, dev)
+        if self.capabilities.clsact:
+            # From the start: adding clsact to an interface that is up, or taking it away, empties all queues of
+            # that interface (qdisc_graft deactivates the device meanwhile). Captures hang on it, and duplicates.
+            yield Qdisc(ns, dev, handles.CLSACT, TC_H_CLSACT, "clsact", Clsact())
+            if self.isolating:
+                yield from self._isolation(ns, dev)
         # htb sends what has its own handle as class past all classes; prio's first band is free.
         direct = handles.ROOT if self.htb else handles.ROOT | 1
         rules: list[tuple[int, int, int, FilterOptions]] = [
@@ -145,11 +149,8 @@ class Planner:
             )
             yield Filter(ns, dev, handles.ROOT, LINK_PRIORITY, ETH_P_ALL, handles.group_entry(group), entry)
 
-    def _hook(self, ns: str, dev: str) -> Iterator[Object]:
-        # For isolated duplication. From the start: adding clsact to an interface that is up, or taking it
-        # away, empties all queues of that interface (qdisc_graft deactivates the device meanwhile).
+    def _isolation(self, ns: str, dev: str) -> Iterator[Object]:
         high, _ = addressing.mac_words(0, 0)
-        yield Qdisc(ns, dev, handles.CLSACT, TC_H_CLSACT, "clsact", Clsact())
         for handle, options in (
             (handles.DESTINATIONS, U32Table(_ISOLATION_BUCKETS)),
             (1, match.table_link(handles.DESTINATIONS, mask=_ISOLATION_BUCKETS - 1, mac_high=high)),

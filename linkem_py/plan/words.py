@@ -28,6 +28,7 @@ from linkem_py.plan.objects import (
     Htb,
     HtbClass,
     Mark,
+    Mirror,
     Netem,
     NetemSlot,
     Prio,
@@ -241,6 +242,8 @@ def _target(options: U32) -> str:
         return "drop"
     if isinstance(action, Redirect):
         return f"out of {action.device}"
+    if isinstance(action, Mirror):
+        return f"a copy out of {action.device}"
     if isinstance(action, Mark):
         return f"mark {action.mark}"
     if options.link:

@@ -14,10 +14,12 @@
 #   recording   what happened, as a file
 #   traces      recorded links from files
 #   replay      a recording, done again
+#   captures    packets before and after a peer's queues
 #   changes     Applied, LinkStats: what was done and what is
 """Running networks."""
 
 from linkem_py.runtime.blocking import BlockingNetwork, BlockingPeer
+from linkem_py.runtime.captures import Capture
 from linkem_py.runtime.changes import Applied, Change, Clearing, LinkChange, LinkStats, NetworkStats
 from linkem_py.runtime.network import CapabilityWarning, Network
 from linkem_py.runtime.peer import NetworkPeer
@@ -31,6 +33,7 @@ __all__ = [
     "BlockingNetwork",
     "BlockingPeer",
     "CapabilityWarning",
+    "Capture",
     "Change",
     "Clearing",
     "LinkChange",

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from linkem_py.model.capabilities import Capabilities
     from linkem_py.model.impairment import Impairment
     from linkem_py.model.topology import Topology
+    from linkem_py.runtime.captures import Capture
     from linkem_py.runtime.changes import Applied
     from linkem_py.runtime.journal import Journal, Listener
 
@@ -299,6 +300,17 @@ class BlockingPeer:
             raise ToolMissingError(f"peer {self.name}: there is no program {command[0]!r} on this machine") from error
         self.blocking.programs.append(program)
         return program
+
+    @contextlib.contextmanager
+    def capture(self, file: str | os.PathLike[str] | int, **options: Any) -> Iterator[Capture]:
+        """As `NetworkPeer.capture`: ``with eu.capture("eu.pcapng") as capture: ...``."""
+        capture = self.peer.capture(file, **options)
+        self.blocking.wait(capture.start())
+        try:
+            yield capture
+        finally:
+            with contextlib.suppress(RuntimeError):  # the network is closed, and the capture with it
+                self.blocking.wait(capture.stop())
 
     def socket(
         self, family: int = net_socket.AF_INET, kind: int = net_socket.SOCK_STREAM, proto: int = 0, **where: Any

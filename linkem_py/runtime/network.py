@@ -40,6 +40,7 @@ from linkem_py.plan.requirements import check_links, notes, unmet, unmet_by_part
 from linkem_py.plan.scope import part, scope
 from linkem_py.plan.tree import Planner
 from linkem_py.runtime import statistics
+from linkem_py.runtime.captures import Captures
 from linkem_py.runtime.changes import Applied, Batch, Clearing, LinkChange, NetworkStats, Rescheduled
 from linkem_py.runtime.draft import Draft, asked, link_key, need_link
 from linkem_py.runtime.journal import Journal, Listener
@@ -105,6 +106,7 @@ class Network:
         self.capabilities = Capabilities()
         self.notes: tuple[str, ...] = ()
         self.journal = Journal()
+        self.captures = Captures(self.journal)
         self.started_at = 0.0  # seconds since the epoch
         self.processes = ProcessSpace()
         self.servers: list[tuple[str, asyncio.Server]] = []
@@ -580,6 +582,7 @@ class Network:
             await self._recorder.stop()
         await self.handlers.close()
         try:
+            await self.captures.close()
             await self.processes.close()
         finally:
             async with self._lock:

@@ -338,10 +338,10 @@ def _carrier() -> Schema:
 
 
 def _requests() -> list[Schema]:
-    bare = [(name, inbound({})) for name in ("describe", "counters", "ping", "watch", "down")]
+    bare = [(name, inbound({})) for name in ("describe", "counters", "measures", "ping", "watch", "down")]
     named = [
         *(("set", _set()), ("schedule", _schedule()), ("switch", _switch()), ("carrier", _carrier())),
-        *(("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec())),
+        *(("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec()), ("capture", _capture())),
     ]
     return [_request(name, schema) for name, schema in named]
 
@@ -370,6 +370,18 @@ def _exec() -> Schema:
         },
     }
     return inbound(properties, "peer", "argv")
+
+
+def _capture() -> Schema:
+    properties = {
+        "peer": text("Where.", minLength=1),
+        "segment": text("The peer's interface there; by default all of them.", type=["string", "null"]),
+        "filter": text("Which packets, as pcap-filter(7) has it; by default all.", type=["string", "null"]),
+        "snaplen": {"type": ["integer", "null"], "description": "Bytes of a packet that are kept; by default 65535."},
+        "count": {"type": ["integer", "null"], "minimum": 1, "description": "End after so many packets."},
+        "seconds": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "End after so many seconds."},
+    }
+    return inbound(properties, "peer")
 
 
 # --- what goes out -------------------------------------------------------------------------------
