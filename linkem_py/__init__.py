@@ -26,8 +26,26 @@ if TYPE_CHECKING:
         ToolMissingError,
         TopologyError,
     )
-    from linkem_py.model import Capabilities, DelayTable, FourState, GilbertElliott, Impairment, Link, Slot, Topology
-    from linkem_py.runtime import Applied, CapabilityWarning, LinkStats, Network, NetworkPeer, NetworkStats
+    from linkem_py.model import (
+        Capabilities,
+        CrossTraffic,
+        DelayTable,
+        FourState,
+        GilbertElliott,
+        Impairment,
+        Link,
+        Slot,
+        Topology,
+    )
+    from linkem_py.runtime import (
+        Applied,
+        CapabilityWarning,
+        CrossTrafficStats,
+        LinkStats,
+        Network,
+        NetworkPeer,
+        NetworkStats,
+    )
 
 __all__ = [
     "Applied",
@@ -35,6 +53,8 @@ __all__ = [
     "CapabilityError",
     "CapabilityWarning",
     "ControlError",
+    "CrossTraffic",
+    "CrossTrafficStats",
     "DelayTable",
     "DuplicateRestrictionError",
     "FourState",
@@ -63,8 +83,26 @@ __all__ = [
 
 _PACKAGES = {
     "control": {"MqttControl"},
-    "model": {"Capabilities", "DelayTable", "FourState", "GilbertElliott", "Impairment", "Link", "Slot", "Topology"},
-    "runtime": {"Applied", "CapabilityWarning", "LinkStats", "Network", "NetworkPeer", "NetworkStats"},
+    "model": {
+        "Capabilities",
+        "CrossTraffic",
+        "DelayTable",
+        "FourState",
+        "GilbertElliott",
+        "Impairment",
+        "Link",
+        "Slot",
+        "Topology",
+    },
+    "runtime": {
+        "Applied",
+        "CapabilityWarning",
+        "CrossTrafficStats",
+        "LinkStats",
+        "Network",
+        "NetworkPeer",
+        "NetworkStats",
+    },
 }
 
 

@@ -11,12 +11,13 @@
 #   draft       changes of links, checked and not made yet
 #   journal     the last changes, and whoever is told
 #   schedules   what carries out the schedules of links
+#   cross_traffic  what sends background packets
 #   recording   what happened, as a file
 #   changes     Applied, LinkStats: what was done and what is
 """Running networks."""
 
 from linkem_py.runtime.blocking import BlockingNetwork, BlockingPeer
-from linkem_py.runtime.changes import Applied, Change, Clearing, LinkChange, LinkStats, NetworkStats
+from linkem_py.runtime.changes import Applied, Change, Clearing, CrossTrafficStats, LinkChange, LinkStats, NetworkStats
 from linkem_py.runtime.network import CapabilityWarning, Network
 from linkem_py.runtime.peer import NetworkPeer
 from linkem_py.runtime.recording import Recording, read_recording
@@ -29,6 +30,7 @@ __all__ = [
     "CapabilityWarning",
     "Change",
     "Clearing",
+    "CrossTrafficStats",
     "LinkChange",
     "LinkStats",
     "Network",

@@ -26,9 +26,10 @@ from linkem_py.kernel.driver import KernelDriver
 from linkem_py.kernel.namespaces import Namespace, no_privileges
 from linkem_py.kernel.probe import probe
 from linkem_py.model.capabilities import Capabilities
+from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import Schedule
-from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Topology
+from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Topology, check_possible
 from linkem_py.plan import addressing, desired, duplicates, operations, partition
 from linkem_py.plan.desired import EMPTY, part_of_carrier, state
 from linkem_py.plan.live import LiveChanges, Wish
@@ -41,6 +42,7 @@ from linkem_py.plan.scope import part, scope
 from linkem_py.plan.tree import Planner
 from linkem_py.runtime import statistics
 from linkem_py.runtime.changes import Applied, Batch, Clearing, LinkChange, NetworkStats, Rescheduled
+from linkem_py.runtime.cross_traffic import CrossTrafficEngine, FlowSockets, SocketMaker
 from linkem_py.runtime.draft import Draft, asked, link_key, need_link
 from linkem_py.runtime.journal import Journal, Listener
 from linkem_py.runtime.peer import NetworkPeer
@@ -73,6 +75,7 @@ class Network:
 
     The topology's schedules begin once it runs, all at one moment; `net.schedules` says how each gets
     on. Links may be changed by hand meanwhile: what a schedule's next change names is overridden by it.
+    Cross traffic begins then too; `net.cross_traffic` says how much of it was sent.
 
     Parameters
     ----------
@@ -109,6 +112,7 @@ class Network:
         self.servers: list[tuple[str, asyncio.Server]] = []
         self.handlers = Handlers()
         self.schedules = ScheduleEngine(self, self.seed)
+        self.cross_traffic = CrossTrafficEngine(self, self.seed)
         self._recorder = None if record is None else Recorder(record, stats_s=record_stats_s)
         self._driver: KernelDriver | None = None
         self._executor: ThreadPoolExecutor | None = None
@@ -150,6 +154,7 @@ class Network:
             self._state = "running"
             if self._recorder is not None:
                 self._recorder.start(self)
+            await self._in_thread(lambda: self.cross_traffic.follow(self.topology.cross_traffic))
             self.schedules.follow(self.topology.schedules)
             self.schedules.start()
         except BaseException:
@@ -184,6 +189,7 @@ class Network:
             )
             self.processes.kill()
             self.schedules.abandon()
+            self.cross_traffic.abandon()
             if self._recorder is not None:
                 self._recorder.close()
             if self._driver is not None:
@@ -255,7 +261,7 @@ class Network:
         """Counters and impairment of every link."""
         async with self._lock:
             kernel, topology = self.kernel, self.topology
-            links = await self._in_thread(lambda: statistics.read(kernel, topology))
+            links = await self._in_thread(lambda: statistics.read(kernel, topology, self.cross_traffic))
             return NetworkStats(links, time.time())
 
     # --- changing links ------------------------------------------------------------------------
@@ -311,6 +317,26 @@ class Network:
             self.schedules.restart(key, schedule)
         return outcome
 
+    async def set_cross_traffic(
+        self, source: str, destination: str, traffic: CrossTraffic | None, *, segment: str = DEFAULT_SEGMENT
+    ) -> Applied:
+        """Have background packets share a link's queue, in place of its earlier ones; None ends that.
+
+        They are datagrams to UDP port 9 of the destination, where nothing answers them. They go on through
+        `update`, `down` and partitions. A share of the rate of a link that has none raises `TopologyError`;
+        `OperationError`, if the port is taken in the destination.
+        """
+        key = (source, destination, segment)
+        async with self._lock:
+            started = time.perf_counter()
+            link = need_link(self.topology, key)
+            check_possible(link, traffic)
+            _ = self.kernel  # of a network that runs
+            self.cross_traffic.restart(key, traffic)
+            self.topology.put_cross_traffic(key, traffic)
+            change = LinkChange(key, link.impairment, link.impairment, _is_out(link), traffic)
+            return self._applied("set_cross_traffic", started, [], [change])
+
     async def connect(
         self,
         first: str,
@@ -320,14 +346,17 @@ class Network:
         back: Impairment | None = None,
         schedule: Schedule | None = None,
         back_schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
+        back_cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> Applied:
-        """Add a link each way, as `Topology.connect` does; schedules begin at once."""
+        """Add a link each way, as `Topology.connect` does; schedules and cross traffic begin at once."""
 
         def change(topology: Topology) -> None:
             topology.connect(
-                first, second, impairment, back=back, schedule=schedule, back_schedule=back_schedule, segment=segment
-            )
+                first, second, impairment, back=back, schedule=schedule, back_schedule=back_schedule,
+                cross_traffic=cross_traffic, back_cross_traffic=back_cross_traffic, segment=segment,
+            )  # fmt: skip
 
         return await self._restructure("connect", change, [(first, second, segment), (second, first, segment)])
 
@@ -338,12 +367,15 @@ class Network:
         impairment: Impairment | None = None,
         *,
         schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> Applied:
-        """Add a link, one direction only; its schedule begins at once."""
+        """Add a link, one direction only; its schedule and its cross traffic begin at once."""
 
         def change(topology: Topology) -> None:
-            topology.add_link(source, destination, impairment, schedule=schedule, segment=segment)
+            topology.add_link(
+                source, destination, impairment, schedule=schedule, cross_traffic=cross_traffic, segment=segment
+            )
 
         return await self._restructure("add_link", change, [(source, destination, segment)])
 
@@ -487,6 +519,11 @@ class Network:
         self._need_peer(name)
         return self.kernel.namespaces[name]
 
+    @property
+    def flow_sockets(self) -> SocketMaker:
+        """What makes the sockets of cross traffic."""
+        return FlowSockets(self.kernel.run_in)
+
     # --- what stands in for the kernel in tests -------------------------------------------------
 
     _few_steps = 8  # changes in place that the event loop's own thread makes
@@ -545,7 +582,9 @@ class Network:
             await self.processes.close()
         finally:
             async with self._lock:
+                self.cross_traffic.abandon()
                 if self._driver is not None:
+                    await self._in_thread(self.cross_traffic.close)
                     await self._in_thread(self._driver.close)
                 if self._executor is not None:
                     self._executor.shutdown()
@@ -685,6 +724,7 @@ class Network:
             def commit() -> Applied:
                 self.topology, self._groups = after, groups
                 self.schedules.follow(after.schedules)
+                self.cross_traffic.follow(after.cross_traffic)
                 self._dropped = {end for end in self._dropped if after.is_on(*end)}
                 if peer is not None or about.ends:
                     self._set_names()
@@ -696,6 +736,7 @@ class Network:
                         before=_impairment(before, key),
                         after=_impairment(after, key),
                         outage=key in after.links and _is_out(after.links[key]),
+                        cross_traffic=None if key in before.links else after.cross_traffic.get(key),
                     )
                     for key in about.keys
                     if key in before.links or key in after.links
