@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_poisson_gaps_are_exponential() -> None:
 
 def test_paced_packets_come_as_long_after_each_other_as_they_take_at_the_load() -> None:
     packets = stream(arrivals="paced", packet_bytes=IMIX).until(20)
-    for before, after in zip(packets, packets[1:], strict=False):
+    for before, after in itertools.pairwise(packets):
         assert after.at_s - before.at_s == pytest.approx(8 * (14 + before.packet_bytes) / 1e6)
     assert 0 <= packets[0].at_s < 0.02
 
