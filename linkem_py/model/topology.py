@@ -521,13 +521,15 @@ class Topology:
 
     def put_link(self, link: Link) -> None:
         """Store a link as it is, new or in place of the one with the same key."""
-        if link.key not in self._links:
+        key = link.key
+        if key not in self._links:
             if link.segment not in self._segments:
                 self._put_segment(self._new_segment(link.segment))
             self._count(link.source, link.segment, 1)
             self._count(link.destination, link.segment, 1)
-        self._links[link.key] = link
-        self._outgoing.setdefault((link.source, link.segment), {})[link.destination] = link
+            self._outgoing.setdefault((link.source, link.segment), {})
+        self._links[key] = link
+        self._outgoing[link.source, link.segment][link.destination] = link
         self._graph = None
 
     def _put_new(self, link: Link, schedule: Schedule | None, traffic: CrossTraffic | None) -> None:
