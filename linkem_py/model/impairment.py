@@ -164,7 +164,7 @@ class Impairment:
         return self._with(given)
 
     def at_rate(self, rate_kbit: float) -> Impairment:
-        """A copy with another rate, of one that has a rate: what `evolve` gives, in a tenth of the time."""
+        """A copy with another rate, of one that has a rate: what `evolve` gives, in a third of the time."""
         assert self.rate_kbit is not None
         if type(rate_kbit) is not float or not 1 <= rate_kbit <= HIGHEST_RATE_KBIT:
             rate_kbit = _CHECKS["rate_kbit"](rate_kbit)
