@@ -26,8 +26,27 @@ if TYPE_CHECKING:
         ToolMissingError,
         TopologyError,
     )
-    from linkem_py.model import Capabilities, DelayTable, FourState, GilbertElliott, Impairment, Link, Slot, Topology
-    from linkem_py.runtime import Applied, CapabilityWarning, LinkStats, Network, NetworkPeer, NetworkStats, read_trace
+    from linkem_py.model import (
+        Capabilities,
+        CrossTraffic,
+        DelayTable,
+        FourState,
+        GilbertElliott,
+        Impairment,
+        Link,
+        Slot,
+        Topology,
+    )
+    from linkem_py.runtime import (
+        Applied,
+        CapabilityWarning,
+        CrossTrafficStats,
+        LinkStats,
+        Network,
+        NetworkPeer,
+        NetworkStats,
+        read_trace,
+    )
 
 __all__ = [
     "Applied",
@@ -35,6 +54,8 @@ __all__ = [
     "CapabilityError",
     "CapabilityWarning",
     "ControlError",
+    "CrossTraffic",
+    "CrossTrafficStats",
     "DelayTable",
     "DuplicateRestrictionError",
     "FourState",
@@ -65,8 +86,27 @@ __all__ = [
 
 _PACKAGES = {
     "control": {"Metrics", "MqttControl"},
-    "model": {"Capabilities", "DelayTable", "FourState", "GilbertElliott", "Impairment", "Link", "Slot", "Topology"},
-    "runtime": {"Applied", "CapabilityWarning", "LinkStats", "Network", "NetworkPeer", "NetworkStats", "read_trace"},
+    "model": {
+        "Capabilities",
+        "CrossTraffic",
+        "DelayTable",
+        "FourState",
+        "GilbertElliott",
+        "Impairment",
+        "Link",
+        "Slot",
+        "Topology",
+    },
+    "runtime": {
+        "Applied",
+        "CapabilityWarning",
+        "CrossTrafficStats",
+        "LinkStats",
+        "Network",
+        "NetworkPeer",
+        "NetworkStats",
+        "read_trace",
+    },
 }
 
 

@@ -11,6 +11,7 @@ import attrs
 import networkx as nx
 
 from linkem_py.errors import TopologyError
+from linkem_py.model.cross_traffic import CrossTraffic, check_cross_traffic
 from linkem_py.model.impairment import FIELDS, Impairment
 from linkem_py.model.rules import check_peer_name, check_segment_name
 from linkem_py.model.schedule.schedule import Schedule, check_schedule
@@ -154,6 +155,7 @@ class Topology:
         self._links: dict[LinkKey, Link] = {}
         self._outgoing: dict[tuple[str, str], dict[str, Link]] = {}
         self._schedules: dict[LinkKey, Schedule] = {}
+        self._cross_traffic: dict[LinkKey, CrossTraffic] = {}
         self._graph: nx.MultiDiGraph[str] | None = None
 
     @classmethod
@@ -266,14 +268,17 @@ class Topology:
         impairment: Impairment | None = None,
         *,
         schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> Link:
         """Add the link from `source` to `destination`, one direction only; `schedule` says how it goes on.
 
-        A segment that is not there yet is added with the next free subnets, as `add_segment` does.
+        `cross_traffic` shares its queue. A segment that is not there yet is added with the next free
+        subnets, as `add_segment` does.
         """
         link = self.plan_link(source, destination, impairment, schedule=schedule, segment=segment)
-        self._put_new(link, schedule)
+        check_possible(link, cross_traffic)
+        self._put_new(link, schedule, cross_traffic)
         return link
 
     def connect(
@@ -285,22 +290,27 @@ class Topology:
         back: Impairment | None = None,
         schedule: Schedule | None = None,
         back_schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
+        back_cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> tuple[Link, Link]:
         """Add a link each way: `impairment` from `first` to `second`, `back` (or the same) back.
 
         `schedule` says how the link from `first` to `second` goes on, `back_schedule` the other. A link
         that is the same both ways, with neither `back` nor `back_schedule`, has `schedule` both ways,
-        drawn independently. ``Constant()`` is a schedule of nothing. A segment that is not there yet is
-        added with the next free subnets, as `add_segment` does.
+        drawn independently. ``Constant()`` is a schedule of nothing. `cross_traffic` shares the queue from
+        `first` to `second` and `back_cross_traffic` the other: neither stands for both. A segment that is not
+        there yet is added with the next free subnets, as `add_segment` does.
         """
         if back is None and back_schedule is None:
             back_schedule = schedule
         back = back if back is not None else impairment
         there = self.plan_link(first, second, impairment, schedule=schedule, segment=segment)
         again = self.plan_link(second, first, back, schedule=back_schedule, segment=segment)
-        self._put_new(there, schedule)
-        self._put_new(again, back_schedule)
+        check_possible(there, cross_traffic)
+        check_possible(again, back_cross_traffic)
+        self._put_new(there, schedule, cross_traffic)
+        self._put_new(again, back_schedule, back_cross_traffic)
         return there, again
 
     def disconnect(self, first: str, second: str, *, segment: str = DEFAULT_SEGMENT) -> None:
@@ -315,6 +325,7 @@ class Topology:
         self._count(source, segment, -1)
         self._count(destination, segment, -1)
         self._schedules.pop(link.key, None)
+        self._cross_traffic.pop(link.key, None)
         del self._outgoing[source, segment][destination]
         self._graph = None
 
@@ -336,8 +347,17 @@ class Topology:
         """Say how one direction goes on from what it is; None: it stays so."""
         link = self.link(source, destination, segment=segment)
         new = self.plan_schedule(link, schedule)
-        self._put_new(new, schedule)
+        self.put_link(new)
+        self.put_schedule(new.key, schedule)
         return new
+
+    def set_cross_traffic(
+        self, source: str, destination: str, traffic: CrossTraffic | None, *, segment: str = DEFAULT_SEGMENT
+    ) -> None:
+        """Have background packets share the queue of one direction; None: no more."""
+        link = self.link(source, destination, segment=segment)
+        check_possible(link, traffic)
+        self.put_cross_traffic(link.key, traffic)
 
     # --- looking at it -----------------------------------------------------------------------
 
@@ -373,6 +393,11 @@ class Topology:
     def schedules(self) -> Mapping[LinkKey, Schedule]:
         """Schedules by link, of those that have one."""
         return self._schedules
+
+    @property
+    def cross_traffic(self) -> Mapping[LinkKey, CrossTraffic]:
+        """Cross traffic by link, of those that have some."""
+        return self._cross_traffic
 
     @property
     def segments(self) -> Mapping[str, Segment]:
@@ -446,6 +471,7 @@ class Topology:
         twin._free = list(self._free)
         twin._links = dict(self._links)
         twin._schedules = dict(self._schedules)
+        twin._cross_traffic = dict(self._cross_traffic)
         twin._outgoing = {key: dict(links) for key, links in self._outgoing.items()}
         twin._segments, twin._others = dict(self._segments), dict(self._others)
         twin._joined = set(self._joined)
@@ -505,18 +531,21 @@ class Topology:
 
     def put_link(self, link: Link) -> None:
         """Store a link as it is, new or in place of the one with the same key."""
-        if link.key not in self._links:
+        key = link.key
+        if key not in self._links:
             if link.segment not in self._segments:
                 self._put_segment(self._new_segment(link.segment))
             self._count(link.source, link.segment, 1)
             self._count(link.destination, link.segment, 1)
-        self._links[link.key] = link
-        self._outgoing.setdefault((link.source, link.segment), {})[link.destination] = link
+            self._outgoing.setdefault((link.source, link.segment), {})
+        self._links[key] = link
+        self._outgoing[link.source, link.segment][link.destination] = link
         self._graph = None
 
-    def _put_new(self, link: Link, schedule: Schedule | None) -> None:
+    def _put_new(self, link: Link, schedule: Schedule | None, traffic: CrossTraffic | None) -> None:
         self.put_link(link)
         self.put_schedule(link.key, schedule)
+        self.put_cross_traffic(link.key, traffic)
 
     def put_schedule(self, key: LinkKey, schedule: Schedule | None) -> None:
         """Store a link's schedule, None for none, and leave the link as it is."""
@@ -524,6 +553,13 @@ class Topology:
             self._schedules.pop(key, None)
         else:
             self._schedules[key] = schedule
+
+    def put_cross_traffic(self, key: LinkKey, traffic: CrossTraffic | None) -> None:
+        """Store a link's cross traffic, None for none."""
+        if traffic is None:
+            self._cross_traffic.pop(key, None)
+        else:
+            self._cross_traffic[key] = traffic
 
     def __repr__(self) -> str:
         return f"<Topology {self.name!r}: {len(self._peers)} peers, {len(self._links)} links>"
@@ -613,6 +649,17 @@ def _ceiling_kbit(key: LinkKey, under: Impairment, schedule: Schedule | None) ->
         return max((state.rate_kbit for state in states if state.rate_kbit is not None), default=None)
     except TopologyError as error:
         raise error.at(link_name(key)) from None
+
+
+def check_possible(link: Link, traffic: CrossTraffic | None) -> None:
+    """Raise `TopologyError` unless the link can have this cross traffic: a share needs a rate to be a share of."""
+    if traffic is None:
+        return
+    try:
+        if check_cross_traffic(traffic).load_pct is not None and not link.shaped:
+            raise TopologyError("load_pct", "needs a link with rate_kbit", traffic.load_pct)
+    except TopologyError as error:
+        raise error.at(str(link)) from None
 
 
 def _check(value: object, field: str, choices: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from linkem_py.plan.operations import Operation, operations, stops_duplicating
 from linkem_py.plan.tree import Planner, Shape
 
 _new = tuple.__new__
+_namespace = attrgetter("object.ns")  # what a link consists of is in its source's
 _ELSEWHERE = ("rate_kbit", "burst_kb", "queue_ms", "queue_packets", "queue", "mtu")
 _OF_NETEM = attrgetter(*(name for name in FIELDS if name not in _ELSEWHERE))
 
@@ -152,10 +153,6 @@ class LiveChanges:
             state(made for old, _ in pairs for made in self.planner.leaf(old)),
             state(made for _, new in pairs for made in self.planner.leaf(new)),
         )
-
-
-def _namespace(step: Operation) -> str:
-    return step.object.ns  # type: ignore[union-attr]  # what a link consists of is in its source's
 
 
 def _link(wish: Wish, revision: int) -> Link:

@@ -11,6 +11,7 @@
 #   draft       changes of links, checked and not made yet
 #   journal     the last changes, and whoever is told
 #   schedules   what carries out the schedules of links
+#   cross_traffic  what sends background packets
 #   recording   what happened, as a file
 #   traces      recorded links from files
 #   replay      a recording, done again
@@ -20,7 +21,7 @@
 
 from linkem_py.runtime.blocking import BlockingNetwork, BlockingPeer
 from linkem_py.runtime.captures import Capture
-from linkem_py.runtime.changes import Applied, Change, Clearing, LinkChange, LinkStats, NetworkStats
+from linkem_py.runtime.changes import Applied, Change, Clearing, CrossTrafficStats, LinkChange, LinkStats, NetworkStats
 from linkem_py.runtime.network import CapabilityWarning, Network
 from linkem_py.runtime.peer import NetworkPeer
 from linkem_py.runtime.recording import Recording, read_recording
@@ -36,6 +37,7 @@ __all__ = [
     "Capture",
     "Change",
     "Clearing",
+    "CrossTrafficStats",
     "LinkChange",
     "LinkStats",
     "Network",

@@ -228,6 +228,7 @@ class BlockingNetwork:
     clear = _of_network(Network.clear)
     set_schedule = _of_network(Network.set_schedule)
     set_schedules = _of_network(Network.set_schedules)
+    set_cross_traffic = _of_network(Network.set_cross_traffic)
     connect = _of_network(Network.connect)
     add_link = _of_network(Network.add_link)
     disconnect = _of_network(Network.disconnect)

@@ -26,9 +26,10 @@ from linkem_py.kernel.driver import KernelDriver
 from linkem_py.kernel.namespaces import Namespace, no_privileges
 from linkem_py.kernel.probe import probe
 from linkem_py.model.capabilities import Capabilities
+from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import Schedule
-from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Topology
+from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Topology, check_possible
 from linkem_py.plan import addressing, desired, duplicates, operations, partition
 from linkem_py.plan.desired import EMPTY, part_of_carrier, state
 from linkem_py.plan.live import LiveChanges, Wish
@@ -42,6 +43,7 @@ from linkem_py.plan.tree import Planner
 from linkem_py.runtime import statistics
 from linkem_py.runtime.captures import Captures
 from linkem_py.runtime.changes import Applied, Batch, Clearing, LinkChange, NetworkStats, Rescheduled
+from linkem_py.runtime.cross_traffic import CrossTrafficEngine, FlowSockets, SocketMaker
 from linkem_py.runtime.draft import Draft, asked, link_key, need_link
 from linkem_py.runtime.journal import Journal, Listener
 from linkem_py.runtime.peer import NetworkPeer
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from linkem_py.runtime.blocking import BlockingNetwork
 
 T = TypeVar("T")
+_new = tuple.__new__  # makes a named tuple in a third of the time of its own constructor
 
 
 class CapabilityWarning(UserWarning):
@@ -75,6 +78,7 @@ class Network:
 
     The topology's schedules begin once it runs, all at one moment; `net.schedules` says how each gets
     on. Links may be changed by hand meanwhile: what a schedule's next change names is overridden by it.
+    Cross traffic begins then too; `net.cross_traffic` says how much of it was sent.
 
     Parameters
     ----------
@@ -112,6 +116,7 @@ class Network:
         self.servers: list[tuple[str, asyncio.Server]] = []
         self.handlers = Handlers()
         self.schedules = ScheduleEngine(self, self.seed)
+        self.cross_traffic = CrossTrafficEngine(self, self.seed)
         self._recorder = None if record is None else Recorder(record, stats_s=record_stats_s)
         self._driver: KernelDriver | None = None
         self._executor: ThreadPoolExecutor | None = None
@@ -153,6 +158,7 @@ class Network:
             self._state = "running"
             if self._recorder is not None:
                 self._recorder.start(self)
+            await self._in_thread(lambda: self.cross_traffic.follow(self.topology.cross_traffic))
             self.schedules.follow(self.topology.schedules)
             self.schedules.start()
         except BaseException:
@@ -187,6 +193,7 @@ class Network:
             )
             self.processes.kill()
             self.schedules.abandon()
+            self.cross_traffic.abandon()
             if self._recorder is not None:
                 self._recorder.close()
             if self._driver is not None:
@@ -263,7 +270,7 @@ class Network:
         """Counters and impairment of every link."""
         async with self._lock:
             kernel, topology = self.kernel, self.topology
-            links = await self._in_thread(lambda: statistics.read(kernel, topology))
+            links = await self._in_thread(lambda: statistics.read(kernel, topology, self.cross_traffic))
             return NetworkStats(links, time.time())
 
     # --- changing links ------------------------------------------------------------------------
@@ -341,6 +348,26 @@ class Network:
             self.schedules.restart(key, schedule)
         return outcome
 
+    async def set_cross_traffic(
+        self, source: str, destination: str, traffic: CrossTraffic | None, *, segment: str = DEFAULT_SEGMENT
+    ) -> Applied:
+        """Have background packets share a link's queue, in place of its earlier ones; None ends that.
+
+        They are datagrams to UDP port 9 of the destination, where nothing answers them. They go on through
+        `update`, `down` and partitions. A share of the rate of a link that has none raises `TopologyError`;
+        `OperationError`, if the port is taken in the destination.
+        """
+        key = (source, destination, segment)
+        async with self._lock:
+            started = time.perf_counter()
+            link = need_link(self.topology, key)
+            check_possible(link, traffic)
+            _ = self.kernel  # of a network that runs
+            self.cross_traffic.restart(key, traffic)
+            self.topology.put_cross_traffic(key, traffic)
+            change = LinkChange(key, link.impairment, link.impairment, _is_out(link), traffic)
+            return self._applied("set_cross_traffic", started, [], [change])
+
     async def connect(
         self,
         first: str,
@@ -350,14 +377,17 @@ class Network:
         back: Impairment | None = None,
         schedule: Schedule | None = None,
         back_schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
+        back_cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> Applied:
-        """Add a link each way, as `Topology.connect` does; schedules begin at once."""
+        """Add a link each way, as `Topology.connect` does; schedules and cross traffic begin at once."""
 
         def change(topology: Topology) -> None:
             topology.connect(
-                first, second, impairment, back=back, schedule=schedule, back_schedule=back_schedule, segment=segment
-            )
+                first, second, impairment, back=back, schedule=schedule, back_schedule=back_schedule,
+                cross_traffic=cross_traffic, back_cross_traffic=back_cross_traffic, segment=segment,
+            )  # fmt: skip
 
         return await self._restructure("connect", change, [(first, second, segment), (second, first, segment)])
 
@@ -368,12 +398,15 @@ class Network:
         impairment: Impairment | None = None,
         *,
         schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> Applied:
-        """Add a link, one direction only; its schedule begins at once."""
+        """Add a link, one direction only; its schedule and its cross traffic begin at once."""
 
         def change(topology: Topology) -> None:
-            topology.add_link(source, destination, impairment, schedule=schedule, segment=segment)
+            topology.add_link(
+                source, destination, impairment, schedule=schedule, cross_traffic=cross_traffic, segment=segment
+            )
 
         return await self._restructure("add_link", change, [(source, destination, segment)])
 
@@ -527,6 +560,11 @@ class Network:
         self._need_peer(name)
         return self.kernel.namespaces[name]
 
+    @property
+    def flow_sockets(self) -> SocketMaker:
+        """What makes the sockets of cross traffic."""
+        return FlowSockets(self.kernel.run_in)
+
     # --- what stands in for the kernel in tests -------------------------------------------------
 
     _few_steps = 8  # changes in place that the event loop's own thread makes
@@ -586,7 +624,9 @@ class Network:
             await self.processes.close()
         finally:
             async with self._lock:
+                self.cross_traffic.abandon()
                 if self._driver is not None:
+                    await self._in_thread(self.cross_traffic.close)
                     await self._in_thread(self._driver.close)
                 if self._executor is not None:
                     self._executor.shutdown()
@@ -694,7 +734,7 @@ class Network:
             for link in new:
                 self.topology.put_link(link)
             links = [
-                LinkChange(wish.key, wish.old.impairment, wish.impairment, _is_out(link))
+                _new(LinkChange, (wish.key, wish.old.impairment, wish.impairment, link.outage or link.down, None))
                 for wish, link in zip(wishes, new, strict=True)
             ]
             return self._applied(what, started, steps, links)
@@ -726,6 +766,7 @@ class Network:
             def commit() -> Applied:
                 self.topology, self._groups = after, groups
                 self.schedules.follow(after.schedules)
+                self.cross_traffic.follow(after.cross_traffic)
                 self._dropped = {end for end in self._dropped if after.is_on(*end)}
                 if peer is not None or about.ends:
                     self._set_names()
@@ -737,6 +778,7 @@ class Network:
                         before=_impairment(before, key),
                         after=_impairment(after, key),
                         outage=key in after.links and _is_out(after.links[key]),
+                        cross_traffic=None if key in before.links else after.cross_traffic.get(key),
                     )
                     for key in about.keys
                     if key in before.links or key in after.links

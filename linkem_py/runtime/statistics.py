@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from linkem_py.kernel.codec.decode import Counters
 from linkem_py.kernel.driver import KernelDriver
 from linkem_py.model.topology import LinkKey, Topology
 from linkem_py.plan import addressing, handles
-from linkem_py.runtime.changes import LinkStats
+from linkem_py.runtime.changes import CrossTrafficStats, LinkStats
 
 _NOTHING = Counters()
 
 
-def read(kernel: KernelDriver, topology: Topology) -> dict[LinkKey, LinkStats]:
+def read(
+    kernel: KernelDriver, topology: Topology, cross_traffic: Mapping[LinkKey, CrossTrafficStats]
+) -> dict[LinkKey, LinkStats]:
     """Statistics of every link, two dumps for each peer that has any."""
     result: dict[LinkKey, LinkStats] = {}
     for peer in topology.peers.values():
@@ -43,5 +47,6 @@ def read(kernel: KernelDriver, topology: Topology) -> dict[LinkKey, LinkStats]:
                     backlog_packets=counters.backlog_packets,
                     backlog_bytes=counters.backlog_bytes,
                     impairment=link.impairment,
+                    cross_traffic=cross_traffic.get(link.key),
                 )
     return result

@@ -174,7 +174,7 @@ def _read(network: Network) -> NetworkStats:
     """`Network.stats` while its event loop stands still, as it does between a test and its fixtures' ends."""
     from linkem_py.runtime import NetworkStats, statistics
 
-    return NetworkStats(statistics.read(network.kernel, network.topology), time.time())
+    return NetworkStats(statistics.read(network.kernel, network.topology, network.cross_traffic), time.time())
 
 
 def _words(network: Network, read: Read, captures: Captures | None) -> str:

@@ -31,7 +31,9 @@ def topology_json(topology: Topology) -> dict[str, Any]:
         "peers": list(topology.peers),
         "joined": sorted(map(list, topology.joins)),
         "links": [
-            values.key_json(key) | {"set": values.fields_json(link.impairment.set_fields())}
+            values.key_json(key)
+            | {"set": values.fields_json(link.impairment.set_fields())}
+            | values.cross_traffic_json(topology.cross_traffic.get(key))
             for key, link in topology.links.items()
         ],
     }
