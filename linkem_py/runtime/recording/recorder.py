@@ -167,6 +167,7 @@ def header(network: Source, stats_s: float | None) -> dict[str, Any]:
                 {"name": found.name, "ipv4": str(found.ipv4), "ipv6": None if found.ipv6 is None else str(found.ipv6)}
                 for found in topology.segments.values()
             ],
+            "placement": {peer.name: peer.placement for peer in topology.peers.values()},
             "peers": list(topology.peers),
             "links": [
                 key_json(key) | {"set": fields_json(link.impairment.set_fields())}
