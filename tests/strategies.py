@@ -22,6 +22,7 @@ from linkem_py.model import (
 from linkem_py.model.distribution import NAMES as NAMES_OF_SHAPES
 from linkem_py.model.distribution import Distribution
 from linkem_py.model.impairment import QUEUES
+from linkem_py.model.topology import Placement
 from linkem_py.plan.tree import Planner
 
 STRICT_KERNEL = Capabilities(mixed_duplicate=False)
@@ -117,7 +118,7 @@ shapers: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"shaper": st.just("netem"), "cell_size": cells}, optional={"cell_overhead": cells}),
     st.just({"shaper": "cake"}),
 ).map(lambda fields: {"burst_kb": None, **fields})
-placements = st.none() | st.sampled_from(["sender", "hub"])
+placements: st.SearchStrategy[Placement | None] = st.none() | st.sampled_from(["sender", "hub"])
 settings = st.fixed_dictionaries(
     {},
     optional={

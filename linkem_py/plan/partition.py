@@ -88,6 +88,10 @@ def hook(segment: Segment, peer: Peer) -> Iterator[Object]:
     for parent, table in ((TC_H_EGRESS_FILTERS, _EGRESS), (TC_H_INGRESS_FILTERS, _INGRESS)):
         yield _filter(port, parent, table, U32Table(1))
         yield _filter(port, parent, 1, U32(keys=_ANY, link=table))
+    # From the start, too: a table can be deleted only some time after what leads to it.
+    yield _filter(port, TC_H_EGRESS_FILTERS, _SOURCES, U32Table(_SOURCE_BUCKETS))
+    sources = match.source_table(_SOURCES, mask=_SOURCE_BUCKETS - 1)
+    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 1, sources)
 
 
 def cuts(topology: Topology, groups: Groups) -> Iterator[Object]:
@@ -127,9 +131,6 @@ def _unmarked(topology: Topology, groups: Groups, own: frozenset[str]) -> list[i
 def _cut(segment: Segment, peer: Peer, mark: int, foreign: Iterable[int]) -> Iterator[Object]:
     # What is let out comes before what comes in is marked, and the drop comes last.
     port = addressing.port(segment, peer)
-    yield _filter(port, TC_H_EGRESS_FILTERS, _SOURCES, U32Table(_SOURCE_BUCKETS))
-    sources = match.source_table(_SOURCES, mask=_SOURCE_BUCKETS - 1)
-    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 1, sources)
     for number in foreign:
         yield _drop_of(segment, peer, number)
     yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 2, U32(keys=_ANY, classid=_ACCEPT, mark=(0, _MASK)))

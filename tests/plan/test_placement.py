@@ -169,7 +169,7 @@ def test_a_peer_that_goes_takes_its_device_along() -> None:
 def test_the_plan_shows_where_the_queues_are() -> None:
     made = topology()
     lines = show(desired(made, ANY, groups=(frozenset("a"), frozenset("b"))), made).splitlines()
-    assert "    filter ingress prio 2, 0:0:1 all, any packet -> out of ifb1-1" in lines
+    assert "      filter ingress prio 2, 0:0:1 all, any packet -> out of ifb1-1" in lines
     first = lines.index("  ifb1-1: ifb, up, MTU 1500 bytes")
     assert lines[first + 1] == "    qdisc htb 1: root, what no filter matches passes at once"
     assert any(line.endswith(" -> a->b") for line in lines[first:])
