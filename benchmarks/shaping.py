@@ -71,15 +71,21 @@ def paced(count: int = 1500) -> Iterator[Row]:
         yield Row(section, "lost", 100 * (1 - len(arrived.numbers) / count), "%")
 
 
-def bursts(count: int = 150, queue_ms: float = 50) -> Iterator[Row]:
-    """So many frames at once for the same queue: how many arrive, and how many the sender's socket was refused."""
-    section = f"{RATE_KBIT:,.0f} kbit/s, 50 ms, a queue of {queue_ms:g} ms, {count} frames at once"
+def bursts(count: int = 150, queue_ms: float = 50, runs: int = 5) -> Iterator[Row]:
+    """So many frames at once for the same queue: how many arrive, and how many the sender's socket was refused.
+
+    A sender that is stopped meanwhile gives the queue time to empty: so the run in which fewest arrive counts.
+    """
+    section = (
+        f"{RATE_KBIT:,.0f} kbit/s, 10 ms, a queue of {queue_ms:g} ms, {count} frames at once, fewest of {runs} runs"
+    )
     for name, fields in QUEUES.items():
         for placement in ("sender", "hub"):
-            shape = {"rate_kbit": RATE_KBIT, "delay_ms": 50, "queue_ms": queue_ms, **fields}
-            arrived, refused = _run(Impairment(**shape), count, placement=placement)
+            impairment = Impairment(**{"rate_kbit": RATE_KBIT, "delay_ms": 10, "queue_ms": queue_ms, **fields})
+            results = [_run(impairment, count, placement=placement) for _ in range(runs)]
+            arrived, refused = min(results, key=lambda result: len(result[0].numbers))
             yield Row(section, f"{name}, at the {placement}: arrive", len(arrived.numbers), "frames")
-            yield Row(section, f"{name}, at the {placement}: refused to the sender", refused, "frames")
+            yield Row(section, f"{name}, at the {placement}: refused to the sender's socket", refused, "frames")
 
 
 def under_load(seconds: float = 4.0) -> Iterator[Row]:

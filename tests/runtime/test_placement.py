@@ -177,6 +177,17 @@ async def test_outages_and_carriers() -> None:
         assert flow.exchange(20).delays_ms.min() >= 5
 
 
+async def test_what_waits_in_the_hub_is_lost_while_the_cable_is_unplugged_and_kept_otherwise() -> None:
+    async with flowing(Impairment(delay_ms=1000), settings=HUB) as (net, flow):
+        for unplugged_s, arrive in ((0.0, 20), (1.5, 0)):
+            flow.next = 0
+            flow.send(20)
+            await net.carrier("a", up=False)
+            await asyncio.sleep(unplugged_s)
+            await net.carrier("a", up=True)
+            assert len(flow.receive().numbers) == arrive
+
+
 async def test_peers_and_segments_come_and_go() -> None:
     async with flowing(Impairment(delay_ms=5), settings=HUB) as (net, flow):
         await net.add_peer("d", placement="sender")

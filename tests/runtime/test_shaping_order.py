@@ -70,7 +70,7 @@ async def test_delay_in_front_of_the_rate_swaps_packets_and_the_rate_paces_them(
     jitters_ms = random.uniform(-JITTER_MS, JITTER_MS, (50, COUNT))
     drawn = [hurried(np.sort(free.sent / 1e6 + jitter_ms)) for jitter_ms in jitters_ms]
     assert hurried(free.received / 1e6) >= min(drawn) / 2
-    assert hurried(shaped.received / 1e6) < min(drawn) / 2
+    assert hurried(shaped.received / 1e6) < hurried(free.received / 1e6) / 2
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
