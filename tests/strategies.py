@@ -22,6 +22,7 @@ from linkem_py.model import (
 from linkem_py.model.distribution import NAMES as NAMES_OF_SHAPES
 from linkem_py.model.distribution import Distribution
 from linkem_py.model.impairment import QUEUES
+from linkem_py.model.topology import Placement
 from linkem_py.plan.tree import Planner
 
 STRICT_KERNEL = Capabilities(mixed_duplicate=False)
@@ -117,6 +118,7 @@ shapers: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"shaper": st.just("netem"), "cell_size": cells}, optional={"cell_overhead": cells}),
     st.just({"shaper": "cake"}),
 ).map(lambda fields: {"burst_kb": None, **fields})
+placements: st.SearchStrategy[Placement | None] = st.none() | st.sampled_from(["sender", "hub"])
 settings = st.fixed_dictionaries(
     {},
     optional={
@@ -125,6 +127,7 @@ settings = st.fixed_dictionaries(
         "classifier": st.just("prio"),
         "duplicates": st.sampled_from(["strict", "isolate"]),
         "offload": st.just(True),
+        "placement": st.just("hub"),
     },
 )
 
@@ -136,7 +139,7 @@ def topologies(draw: st.DrawFn, settings: st.SearchStrategy[dict[str, Any]] = se
     for number in range(30 if draw(st.integers(0, 9)) == 9 else 0):
         topology.add_peer(f"filler{number}")
     for name in draw(st.permutations(NAMES))[: draw(st.integers(2, len(NAMES)))]:
-        topology.add_peer(name)
+        topology.add_peer(name, placement=draw(placements))
     named = [name for name in topology.peers if name in NAMES]
     couples = [(first, second) for first in named for second in named if first < second]
     several = draw(st.booleans())
@@ -174,7 +177,7 @@ def edited(draw: Callable[..., Any], topology: Topology) -> Topology:
     kind = draw(st.sampled_from(["remove_link", "add_link", "disconnect", "connect", "set", "remove_peer", "add_peer"]))
     if kind == "add_peer":
         taken = {int(name[3:]) for name in after.peers if name.startswith("new")}
-        after.add_peer(f"new{max(taken, default=0) + 1}")
+        after.add_peer(f"new{max(taken, default=0) + 1}", placement=draw(placements))
     elif kind == "remove_peer" and names:
         after.remove_peer(draw(st.sampled_from(names)))
     elif kind in ("connect", "add_link") and ends is not None:

@@ -19,6 +19,7 @@ from linkem_py.model.schedule.schedule import Schedule, check_schedule
 Unlinked = Literal["open", "blocked"]
 Classifier = Literal["htb", "prio"]
 Duplicates = Literal["auto", "strict", "isolate"]
+Placement = Literal["sender", "hub"]
 
 DEFAULT_SEGMENT = "lan"
 PRIO_DESTINATIONS = 15  # prio has 16 bands (TCQ_PRIO_BANDS), and one is for everything else
@@ -35,10 +36,14 @@ _DEFAULT_IPV6 = tuple(ipaddress.IPv6Network(f"fd00:{index:x}::/64") for index in
 
 @attrs.frozen
 class Peer:
-    """A host of the emulated network. `number` places its addresses and never changes."""
+    """A host of the emulated network. `number` places its addresses and never changes.
+
+    `placement` says where the queues of its links stand: on its own interfaces (``sender``), or in the hub.
+    """
 
     name: str
     number: int
+    placement: Placement = "sender"
 
 
 @attrs.frozen
@@ -116,6 +121,8 @@ class Topology:
     duplicates : what to do where a kernel refuses a duplicating netem beside others: ``auto``
         isolates it there, ``isolate`` always does, ``strict`` refuses such a topology anywhere
     offload : leave segmentation offloads on; netem then sees packets of up to 64 KB
+    placement : where peers' queues stand unless `add_peer` says otherwise: ``sender``, on the peer's own
+        interface, or ``hub``, behind it, as those of a modem at the other end of a cable: see docs/shaping.md
 
     All methods raise `TopologyError` and leave the topology as it was.
     """
@@ -130,6 +137,7 @@ class Topology:
         classifier: Classifier = "htb",
         duplicates: Duplicates = "auto",
         offload: bool = False,
+        placement: Placement = "sender",
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise TopologyError("name", "must be some text", name)
@@ -137,9 +145,11 @@ class Topology:
         _check(unlinked, "unlinked", get_args(Unlinked))
         _check(classifier, "classifier", get_args(Classifier))
         _check(duplicates, "duplicates", get_args(Duplicates))
+        _check(placement, "placement", get_args(Placement))
         self.unlinked: Unlinked = unlinked
         self.classifier: Classifier = classifier
         self.duplicates: Duplicates = duplicates
+        self.placement: Placement = placement
         if not isinstance(offload, bool):
             raise TopologyError("offload", "must be true or false", offload)
         self.offload = offload
@@ -194,9 +204,14 @@ class Topology:
 
     # --- writing it down ---------------------------------------------------------------------
 
-    def add_peer(self, name: str) -> Peer:
-        """Add a peer. It gets the lowest free address and keeps it."""
+    def add_peer(self, name: str, *, placement: Placement | None = None) -> Peer:
+        """Add a peer. It gets the lowest free address and keeps it.
+
+        `placement` of its queues, ``sender`` or ``hub``; None: as the topology says.
+        """
         check_peer_name(name)
+        placement = self.placement if placement is None else placement
+        _check(placement, "placement", get_args(Placement), f"peer {name}")
         if name in self._peers:
             raise TopologyError("peer", "must not be added twice", name)
         other = self._lowered.get(name.lower())
@@ -208,7 +223,7 @@ class Topology:
         if not self._others:
             _check_room(self._segments[DEFAULT_SEGMENT], name, len(self._peers) + 1)
         number = heapq.heappop(self._free) if self._free else len(self._peers) + 1
-        peer = Peer(name, number)
+        peer = Peer(name, number, placement)
         self._peers[name] = peer
         self._lowered[name.lower()] = name
         self._graph = None
@@ -365,13 +380,15 @@ class Topology:
     def graph(self) -> nx.MultiDiGraph[str]:
         """The networkx graph: nodes are peer names, edges links, the edge key is the segment.
 
-        Nodes have ``number``; edges have ``segment``, ``impairment`` and every field of it by its name, so
-        that ``nx.shortest_path(topology.graph, "a", "b", weight="delay_ms")`` works. The graph
+        Nodes have ``number`` and ``placement``; edges have ``segment``, ``impairment`` and every field of it by
+        its name, so that ``nx.shortest_path(topology.graph, "a", "b", weight="delay_ms")`` works. The graph
         is frozen: change the topology through its methods.
         """
         if self._graph is None:
             graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=self.name)
-            graph.add_nodes_from((peer.name, {"number": peer.number}) for peer in self._peers.values())
+            graph.add_nodes_from(
+                (peer.name, {"number": peer.number, "placement": peer.placement}) for peer in self._peers.values()
+            )
             for link in self._links.values():
                 fields = {name: getattr(link.impairment, name) for name in FIELDS}
                 fields |= {"impairment": link.impairment, "segment": link.segment}
@@ -662,9 +679,9 @@ def check_possible(link: Link, traffic: CrossTraffic | None) -> None:
         raise error.at(str(link)) from None
 
 
-def _check(value: object, field: str, choices: tuple[str, ...]) -> None:
+def _check(value: object, field: str, choices: tuple[str, ...], where: str = "") -> None:
     if value not in choices:
-        raise TopologyError(field, f"must be one of {', '.join(choices)}", value)
+        raise TopologyError(field, f"must be one of {', '.join(choices)}", value, where=where)
 
 
 def _ipv4(text: str) -> ipaddress.IPv4Network:

@@ -113,11 +113,13 @@ def _routes(planner: Planner, keys: Iterable[LinkKey]) -> Iterator[Object]:
             yield from planner.routes(links[key])
 
 
-def part_of_peer(planner: Planner, name: str) -> Iterator[Object]:
-    """What one peer needs beside its ends and links: its namespace; nothing if it is not there."""
+def part_of_peer(planner: Planner, name: str, groups: Groups) -> Iterator[Object]:
+    """What there is of one peer beside its ends and links: its namespace, and cuts on others' ports."""
     topology = planner.topology
     if name in topology.peers:
         yield hub.namespace(topology.peers[name])
+        if not unmet_by_partition(planner.capabilities):
+            yield from partition.cuts_against(topology, name, groups)
 
 
 def part_of_ends(planner: Planner, ends: Iterable[tuple[str, str]], groups: Groups) -> Iterator[Object]:
@@ -134,7 +136,7 @@ def part_of_ends(planner: Planner, ends: Iterable[tuple[str, str]], groups: Grou
         yield from hub.joint(topology, peer, segment)
         if divisible:
             yield from partition.hook(segment, peer)
-            yield from partition.cuts_of(segment, peer, groups)
+            yield from partition.cuts_of(topology, segment, peer, groups)
         yield from hub.interface(peer, segment)
         yield from planner.root(peer, segment)
 

@@ -251,11 +251,15 @@ class Veth(NamedTuple):
 
 
 class Ifb(NamedTuple):
-    """An intermediate functional block device, up."""
+    """An intermediate functional block device, up.
+
+    `queue_packets` that may wait for the device itself; 0: as many as the kernel gives it (32).
+    """
 
     ns: str
     name: str
     mtu: int = 1500
+    queue_packets: int = 0
 
     @property
     def key(self) -> Key:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from linkem_py.errors import CapabilityError, TopologyError
 from linkem_py.model.capabilities import EVERYTHING, NEEDED, Capabilities
 from linkem_py.model.topology import Link, Topology
+from linkem_py.plan import placement
 from linkem_py.plan.duplicates import isolates
 from linkem_py.plan.translate import LEAST_IPV6_MTU, nanoseconds
 
@@ -20,7 +21,15 @@ def unmet(topology: Topology, capabilities: Capabilities) -> tuple[str, ...]:
     needed += [kind for link in topology.links.values() for _, kind in _qdiscs(link)]
     if any(link.impairment.duplicate_pct for link in topology.links.values()) and isolates(topology, capabilities):
         needed += ["ifb", "clsact", "mirred"]
+    needed += unmet_by_placement(topology, capabilities)
     return tuple(name for name in dict.fromkeys(needed) if not getattr(capabilities, name))
+
+
+def unmet_by_placement(topology: Topology, capabilities: Capabilities) -> tuple[str, ...]:
+    """Names of the capabilities that queues in the hub cannot do without and that are missing."""
+    if all(peer.placement == "sender" for peer in topology.peers.values()):
+        return ()
+    return tuple(name for name in placement.NEEDS if not getattr(capabilities, name))
 
 
 def check_links(topology: Topology, links: Iterable[Link], capabilities: Capabilities = EVERYTHING) -> None:

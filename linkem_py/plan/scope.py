@@ -49,7 +49,7 @@ def part(planner: Planner, groups: Groups, about: Scope) -> Iterator[Object]:
     if about.peer is not None or about.ends:
         yield from part_of_hub(topology)
     if about.peer is not None:
-        yield from part_of_peer(planner, about.peer)
+        yield from part_of_peer(planner, about.peer, groups)
     yield from part_of_ends(planner, about.ends, groups)
     yield from part_of_trees(planner, about.keys)
     yield from part_of_ends_raised(topology, about.ends)

@@ -1,4 +1,4 @@
-"""The queueing tree of one peer interface.
+"""The queueing tree of one peer interface; `placement` says on which device it stands.
 
     htb 1:                    unclassified: direct, unimpaired (or dropped, in a blocked topology)
       1:g  one class per group of 32 destinations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.topology import PRIO_DESTINATIONS, Link, Peer, Segment, Topology
-from linkem_py.plan import addressing, handles, match, routing, translate
+from linkem_py.plan import addressing, handles, match, placement, routing, translate
 from linkem_py.plan.duplicates import isolates
 from linkem_py.plan.objects import (
     ETH_P_ALL,
@@ -87,18 +87,15 @@ class Planner:
     # --- the part that is there with the interface -----------------------------------------------
 
     def root(self, peer: Peer, segment: Segment) -> Iterator[Object]:
-        """The root qdisc and its filters."""
-        ns, dev = peer.name, addressing.interface(segment)
+        """The root qdisc and its filters, and what leads there."""
+        yield from placement.approach(peer, segment)
+        ns, dev = placement.place(peer, segment)
         if self.htb:
             yield Qdisc(ns, dev, handles.ROOT, TC_H_ROOT, "htb", Htb())
         else:
             yield Qdisc(ns, dev, handles.ROOT, TC_H_ROOT, "prio", Prio(PRIO_DESTINATIONS + 1))
         if self.capabilities.clsact:
-            # From the start: adding clsact to an interface that is up, or taking it away, empties all queues of
-            # that interface (qdisc_graft deactivates the device meanwhile). Captures hang on it, and duplicates.
-            yield Qdisc(ns, dev, handles.CLSACT, TC_H_CLSACT, "clsact", Clsact())
-            if self.isolating:
-                yield from self._isolation(ns, dev)
+            yield from self._hook(peer.name, addressing.interface(segment))
         # htb sends what has its own handle as class past all classes; prio's first band is free.
         direct = handles.ROOT if self.htb else handles.ROOT | 1
         rules: list[tuple[int, int, int, FilterOptions]] = [
@@ -128,7 +125,7 @@ class Planner:
         if not self.htb:
             return
         peers = self.topology.peers
-        ns, dev = peer.name, addressing.interface(segment)
+        ns, dev = placement.place(peer, segment)
         high, _ = addressing.mac_words(0, 0)
         for group in sorted({handles.group_of(peers[link.destination].number) for link in links}):
             parent = handles.group_qdisc(group)
@@ -149,7 +146,17 @@ class Planner:
             )
             yield Filter(ns, dev, handles.ROOT, LINK_PRIORITY, ETH_P_ALL, handles.group_entry(group), entry)
 
+    def _hook(self, ns: str, dev: str) -> Iterator[Object]:
+        # On the peer's own interface wherever the tree stands. From the start: adding clsact to an interface that
+        # is up, or taking it away, empties all queues of that interface (qdisc_graft deactivates the device
+        # meanwhile). Captures hang on it.
+        yield Qdisc(ns, dev, handles.CLSACT, TC_H_CLSACT, "clsact", Clsact())
+        if self.isolating:
+            yield from self._isolation(ns, dev)
+
     def _isolation(self, ns: str, dev: str) -> Iterator[Object]:
+        # Here too where the tree is the hub's: filters of an ifb's port are not asked again about what the ifb
+        # gave back.
         high, _ = addressing.mac_words(0, 0)
         for handle, options in (
             (handles.DESTINATIONS, U32Table(_ISOLATION_BUCKETS)),
@@ -187,7 +194,7 @@ class Planner:
     def shape(self, link: Link) -> Shape:
         """Class, netem and queue of a link."""
         number = self.topology.peers[link.destination].number
-        ns, dev = link.source, addressing.interface(self.topology.segments[link.segment])
+        ns, dev = placement.place(self.topology.peers[link.source], self.topology.segments[link.segment])
         if not self.htb:
             band = handles.band_class(link.slot)
             return Shape(Qdisc(ns, dev, handles.netem(link.slot + 1), band, "netem", self.netem(link)))
@@ -230,7 +237,8 @@ class Planner:
         entry = _entry(segment.number, number, classid)
         if link.outage or link.down:
             entry = entry._replace(action=Drop())
-        return Filter(link.source, addressing.interface(segment), parent, LINK_PRIORITY, ETH_P_ALL, handle, entry)
+        ns, dev = placement.place(self.topology.peers[link.source], segment)
+        return Filter(ns, dev, parent, LINK_PRIORITY, ETH_P_ALL, handle, entry)
 
     def link(self, link: Link) -> list[Object]:
         """Everything that belongs to one link alone, but for its routes: they need an interface that is up."""

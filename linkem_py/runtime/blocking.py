@@ -25,7 +25,7 @@ from linkem_py.runtime.peer import NetworkPeer
 if TYPE_CHECKING:
     from linkem_py.model.capabilities import Capabilities
     from linkem_py.model.impairment import Impairment
-    from linkem_py.model.topology import Topology
+    from linkem_py.model.topology import Placement, Topology
     from linkem_py.runtime.captures import Capture
     from linkem_py.runtime.changes import Applied
     from linkem_py.runtime.journal import Journal, Listener
@@ -240,9 +240,9 @@ class BlockingNetwork:
     heal = _of_network(Network.heal)
     replay = _of_network(Network.replay)
 
-    def add_peer(self, name: str) -> BlockingPeer:
+    def add_peer(self, name: str, *, placement: Placement | None = None) -> BlockingPeer:
         """Add a peer, without links."""
-        return BlockingPeer(self, self.wait(self.network.add_peer(name)))
+        return BlockingPeer(self, self.wait(self.network.add_peer(name, placement=placement)))
 
 
 class BlockingPeer:

@@ -29,7 +29,7 @@ from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import Schedule
-from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Topology, check_possible
+from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Placement, Topology, check_possible
 from linkem_py.plan import addressing, desired, duplicates, operations, partition
 from linkem_py.plan.desired import EMPTY, part_of_carrier, state
 from linkem_py.plan.live import LiveChanges, Wish
@@ -37,7 +37,7 @@ from linkem_py.plan.locate import link_of
 from linkem_py.plan.objects import Object
 from linkem_py.plan.operations import Operation
 from linkem_py.plan.partition import Groups
-from linkem_py.plan.requirements import check_links, notes, unmet, unmet_by_partition
+from linkem_py.plan.requirements import check_links, notes, unmet, unmet_by_partition, unmet_by_placement
 from linkem_py.plan.scope import part, scope
 from linkem_py.plan.tree import Planner
 from linkem_py.runtime import statistics
@@ -487,11 +487,11 @@ class Network:
 
     # --- changing peers ------------------------------------------------------------------------
 
-    async def add_peer(self, name: str) -> NetworkPeer:
-        """Add a peer, without links."""
+    async def add_peer(self, name: str, *, placement: Placement | None = None) -> NetworkPeer:
+        """Add a peer, without links. `placement` as in `Topology.add_peer`."""
 
         def change(topology: Topology) -> None:
-            topology.add_peer(name)
+            topology.add_peer(name, placement=placement)
 
         await self._restructure("add_peer", change, [], peer=name)
         return self.peer(name)
@@ -752,6 +752,9 @@ class Network:
             before, after = self.topology, self.topology.copy()
             change(after)
             after.settle()
+            missing = unmet_by_placement(after, self.capabilities)
+            if missing:
+                raise CapabilityError(self._lacks(missing, "placement 'hub'"))
             duplicates.check(after, after.links.values())
             check_links(after, (after.links[key] for key in keys if key in after.links), self.capabilities)
             self._note(after.links[key] for key in keys if key in after.links)

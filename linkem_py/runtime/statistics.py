@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from linkem_py.kernel.codec.decode import Counters
 from linkem_py.kernel.driver import KernelDriver
 from linkem_py.model.topology import LinkKey, Topology
-from linkem_py.plan import addressing, handles
+from linkem_py.plan import handles
+from linkem_py.plan.placement import place
 from linkem_py.runtime.changes import CrossTrafficStats, LinkStats
 
 _NOTHING = Counters()
@@ -23,14 +24,14 @@ def read(
             links = topology.outgoing(peer.name, segment.name)
             if not links:
                 continue
-            device = addressing.interface(segment)
-            qdiscs = {row.handle: row.counters for row in kernel.qdiscs(peer.name, device)}
+            where = place(peer, segment)
+            qdiscs = {row.handle: row.counters for row in kernel.qdiscs(*where)}
             classes = {}
             if topology.classifier == "htb":
                 parents = {
                     handles.group_qdisc(handles.group_of(topology.peers[link.destination].number)) for link in links
                 }
-                classes = {row.classid: row.counters for row in kernel.classes(peer.name, device, sorted(parents))}
+                classes = {row.classid: row.counters for row in kernel.classes(*where, sorted(parents))}
             for link in links:
                 number = topology.peers[link.destination].number
                 netem = handles.netem(number if topology.classifier == "htb" else link.slot + 1)
