@@ -109,7 +109,7 @@ def _values(before: list[str], command: argparse.ArgumentParser, registry: Regis
         return
     given = _positionals(before[1:], options)
     name = before[0]
-    if name in ("run", "up", "plan") and not given:
+    if name in ("run", "up", "plan", "verify") and not given:
         from linkem_py.cli.shipped import names
 
         yield from names()
@@ -179,4 +179,15 @@ def _brokers() -> list[str]:
     return ["embedded", os.environ.get("LINKEM_MQTT_URL", "mqtt://")]
 
 
-_OPTION_VALUES: dict[str, Callable[[], list[str]]] = {"kernel": _kernels, "segment": _segments, "mqtt": _brokers}
+def _tolerances() -> list[str]:
+    from linkem_py.report.verify.tolerance import TOLERANCES
+
+    return [f"{name}=" for name in TOLERANCES]
+
+
+_OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
+    "kernel": _kernels,
+    "segment": _segments,
+    "mqtt": _brokers,
+    "tolerance": _tolerances,
+}
