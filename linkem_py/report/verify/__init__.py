@@ -4,6 +4,7 @@
 #   tolerance      what is accepted, and its form on the command line (pure)
 #   needs          what is to be checked, and how many packets that takes (pure)
 #   checks         from one link's samples to its checks (pure)
+#   following      a link kept full while its schedule runs
 #   check          Check, Outcome, Verification, and the rule that decides (pure)
 #   shares, bursts, delays, rates   the statistics of each kind (pure)
 #   tails          normal, binomial, chi-square, Kolmogorov (pure)

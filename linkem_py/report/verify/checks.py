@@ -16,6 +16,7 @@ from linkem_py.report.model import Verdict
 from linkem_py.report.probes import Sample
 from linkem_py.report.verify import bursts, delays, rates, shares, tails
 from linkem_py.report.verify.check import Check, Outcome, decide
+from linkem_py.report.verify.following import Followed
 from linkem_py.report.verify.needs import Need, Tolerances, runs_of
 
 Floats = NDArray[np.float64]
@@ -140,7 +141,7 @@ class Checks:
         count, tolerance = len(timed.delays), self._tolerances["distribution"].of(0)
         check = Check(
             quantity="distribution", unit="%", asked=0.0, tolerance=tolerance, samples=count, needed=need.samples,
-            note=f"greatest distance from {_shape(self._impairment)}, none within {timed.tolerance_ms:.2g} ms",
+            note=f"greatest distance from {_shape(self._impairment)} up to {timed.tolerance_ms:.2g} ms late",
         )  # fmt: skip
         if count < 2:
             return attrs.evolve(check, note=NOTHING)
@@ -177,7 +178,8 @@ class Checks:
             asked=check.asked, measured=measured, tolerance=check.tolerance,
             strict=(measured - strict, measured + strict), samples=check.samples, needed=check.needed or 0,
         )  # fmt: skip
-        if outcome is Outcome.WITHIN and strict > WIDER * check.tolerance:
+        proven = abs(measured - check.asked) - strict > check.tolerance
+        if not proven and strict > (WIDER if outcome is Outcome.WITHIN else 1) * check.tolerance:
             outcome = Outcome.UNDECIDED
         return attrs.evolve(
             check, measured=measured, low=max(0.0, measured - shown), high=measured + shown, outcome=outcome
@@ -191,7 +193,7 @@ class Checks:
         assert runs is not None
         check = Check(
             quantity="bursts", unit="packets", asked=runs.mean, tolerance=self._tolerances["bursts"].of(runs.mean),
-            samples=len(found), needed=need.samples, note="packets lost in a row",
+            samples=len(found), needed=need.samples,
         )  # fmt: skip
         if len(found) < 2:
             return check
@@ -207,7 +209,6 @@ class Checks:
         fit = bursts.fit(found, runs)
         check = Check(
             quantity="burst shape", unit="p", asked=least, samples=len(found), needed=need.samples,
-            note="probability of lengths as far from those asked for; must not be less",
         )  # fmt: skip
         if fit is None:
             return check
@@ -233,8 +234,9 @@ class Checks:
         decided = self._decided(check, figure.measured, (figure.high - figure.measured) / figures.SHOWN)
         return decided if figure.verdict is not Verdict.NONE else attrs.evolve(decided, outcome=Outcome.UNDECIDED)
 
-    def schedule(self, asked: Floats, measured: Floats, *, limited: str = "") -> list[Check]:
-        """Rates second by second (kbit/s) against those that a schedule asks for."""
+    def schedule(self, followed: Followed) -> list[Check]:
+        """Rates second by second against those that a schedule asks for."""
+        asked, measured, limited = followed.asked_kbit, followed.measured_kbit, followed.limited
         error = rates.RateError.of(asked, measured)
         tolerance = self._tolerances["schedule"].of(0)
         worst = error.worst_bin

@@ -94,7 +94,7 @@ def exact_share(events: int, trials: int, level: float) -> tuple[float, float]:
 
 
 def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    for _ in range(60):
+    for _ in range(48):
         middle = (low + high) / 2
         if rising(middle) < 0:
             low = middle

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 
 import attrs
 
 from linkem_py.errors import RequestError
-from linkem_py.model import Impairment, Topology
-from linkem_py.model.schedule import Schedule, link_seed
+from linkem_py.model import Topology
+from linkem_py.model.schedule import Schedule
 from linkem_py.model.topology import LinkKey, link_name
 from linkem_py.plan.translate import burst_bytes
 from linkem_py.report import expect, judge, pace
 from linkem_py.report.calibrate import calibrate, delays_ms, on_thread
-from linkem_py.report.goodput import ETHERNET, LARGEST, RECEIVE_BUFFER, Filling, fill
+from linkem_py.report.goodput import LARGEST
 from linkem_py.report.measure import Progress, affordable, fill_all, fillings_of, probing_remarks, soon, time_of
 from linkem_py.report.model import Machine
 from linkem_py.report.probes import Probed, Probes
 from linkem_py.report.stations import Stations
-from linkem_py.report.verify import rates
 from linkem_py.report.verify.check import Check, LinkChecks, Verification
 from linkem_py.report.verify.checks import Checks
+from linkem_py.report.verify.following import Followed, follow
 from linkem_py.report.verify.needs import Need, Tolerances, needs, wish
 from linkem_py.report.verify.tolerance import parse
 from linkem_py.runtime import Network
@@ -32,12 +30,7 @@ from linkem_py.runtime import Network
 CONFIDENCE = 0.99
 DURATION_S = 60.0
 LEAST_PROBING_S, LEAST_SCHEDULE_S, SCHEDULE_S = 2.0, 5, 30
-OVER_PEAK = 1.15  # what is sent over the highest rate that a schedule asks for
-LEAD_S = 0.3  # of sending, before a schedule begins: its queue is full then
 MACHINE_LIMIT = 0.5  # of the time of a processor for sending at most
-MOST_PAUSED = 0.01
-
-Seconds = tuple[rates.Floats, rates.Floats, str]  # asked, measured, and what limited the machine
 
 
 async def verify(
@@ -96,8 +89,8 @@ async def verify(
             seed=network.seed,
             confidence=confidence,
             level=run.level,
-            floor_ms=machine.floor_ms,
-            allowance_ms=machine.allowance_ms,
+            floor_ms=run.machine.floor_ms,
+            allowance_ms=run.machine.allowance_ms,
             duration_s=time.monotonic() - started,
             links=tuple(LinkChecks(key=key, checks=tuple(found)) for key, found in checked.items()),
             notes=(*network.notes, *run.notes),
@@ -118,7 +111,7 @@ class _Run:
     ) -> None:
         self._network = network
         self._impairments = {key: network.topology.links[key].impairment for key in keys}
-        self._machine = machine
+        self.machine = machine
         self._tolerances = tolerances
         self._confidence = confidence
         self._tell = tell
@@ -160,13 +153,14 @@ class _Run:
     async def check(self) -> dict[LinkKey, list[Check]]:
         """All checks by link."""
         schedule_s = self._seconds_each()
-        self._left_s -= schedule_s * len(self._scheduled)
-        groups, left_out = affordable(self._fillings, self._machine, self._left_s / 2)
+        self._left_s -= (schedule_s + 1) * len(self._scheduled)
+        groups, left_out = affordable(self._fillings, self.machine, self._left_s / 2)
         filling_s = sum(time_of(self._fillings, group) for group in groups)
         with Stations(self._network, self._impairments) as stations:
             probed = await self._probe(stations, max(LEAST_PROBING_S, self._left_s - filling_s))
         filled = await fill_all(self._network, self._fillings, groups, self._tell)
-        seconds = {key: await self._follow(key, schedule_s) for key in self._scheduled}
+        followed = {key: await self._follow(key, schedule_s) for key in self._scheduled}
+        await self._calibrate_again()
         found: dict[LinkKey, list[Check]] = {}
         for key, impairment in self._impairments.items():
             checks = Checks(
@@ -181,21 +175,34 @@ class _Run:
             elif key in left_out:
                 text = "no time left: give it a longer --duration"
                 found[key].append(Check(quantity="goodput", unit="kbit/s", asked=impairment.rate_kbit, note=text))
-            if key in seconds:
-                asked, measured, limited = seconds[key]
-                found[key] += checks.schedule(asked, measured, limited=limited)
+            if key in followed:
+                found[key] += checks.schedule(followed[key])
         return found
+
+    async def _calibrate_again(self) -> None:
+        """A busy machine is not as late at one time as at another: the later of two holds."""
+        again = await calibrate()
+        if again.allowance_ms > self.machine.allowance_ms:
+            self.machine = again
+            self._around = {
+                key: attrs.evolve(around, allowance_ms=again.allowance_ms) for key, around in self._around.items()
+            }
+
+    async def _follow(self, key: LinkKey, bins: int) -> Followed:
+        self._tell(f"following {link_name(key)}", 0.0)
+        most = MACHINE_LIMIT * 1e6 / self.machine.packet_us
+        return await follow(self._network, key, self._scheduled[key], bins=bins, most_frames_per_s=most)
 
     def _seconds_each(self) -> int:
         if not self._scheduled:
             return 0
-        affordable_s = self._left_s / 2 / len(self._scheduled) - 2 * LEAD_S
+        affordable_s = self._left_s / 2 / len(self._scheduled) - 1
         return int(min(SCHEDULE_S, max(LEAST_SCHEDULE_S, affordable_s)))
 
     # --- probing -----------------------------------------------------------------------------------
 
     async def _probe(self, stations: Stations, most_s: float) -> Probed:
-        machine = self._machine
+        machine = self.machine
         wishes = {key: wish(found) for key, found in self._needs.items()}
         work_s = sum(
             pace.cost_s(
@@ -222,47 +229,3 @@ class _Run:
         if seconds < needed_s:
             self.notes.append(f"probing for all that the confidence needs would have taken {needed_s:.0f} s")
         return probed
-
-    # --- schedules ---------------------------------------------------------------------------------
-
-    async def _follow(self, key: LinkKey, bins: int) -> Seconds:
-        """Keep a link full while its schedule runs from its beginning."""
-        self._tell(f"following {link_name(key)}", 0.0)
-        schedule, under = self._scheduled[key], self._impairments[key]
-        filling, limited = self._filling(under, schedule, bins)
-        stopped = threading.Event()
-        with Stations(self._network, [key], receive_bytes=RECEIVE_BUFFER) as stations:
-            sending = asyncio.create_task(
-                on_thread(partial(fill, stations, {key: filling}, [key], stopped), stopped.set)
-            )
-            try:
-                await asyncio.sleep(LEAD_S + under.delay_ms / 1000)
-                source, destination, segment = key
-                await self._network.set_schedule(source, destination, schedule, segment=segment)
-                began_ns = time.time_ns()
-                filled = (await sending)[key]
-            except BaseException:
-                stopped.set()
-                await asyncio.wait([sending])
-                raise
-            await self._network.set_schedule(source, destination, None, segment=segment)
-        asked = rates.scheduled_kbit(schedule, under, seed=link_seed(self._network.seed, key), bins=bins)
-        assert asked is not None  # bounds has said so
-        asked = asked * filling.frame / expect.charged_bytes(under, filling.frame)
-        measured = rates.arrived_kbit(filled.arrived_s + (filled.first_ns - began_ns) / 1e9, filling.frame, bins=bins)
-        if filled.paused_s > MOST_PAUSED * filled.sending_s:
-            limited = limited or f"this machine paused for {filled.paused_s / filled.sending_s:.0%} of the time"
-        if filled.offered_kbit * filling.passing < 1.02 * float(asked.max()):
-            limited = "this machine cannot send more"
-        return asked, measured, limited
-
-    def _filling(self, under: Impairment, schedule: Schedule, bins: int) -> tuple[Filling, str]:
-        bounds = schedule.bounds("rate_kbit", under)
-        assert bounds is not None
-        frame = LARGEST if under.mtu is None else min(LARGEST, under.mtu + ETHERNET)
-        passing = max(0.05, 1 - under.mean_loss_pct / 100)
-        frames_per_s = bounds[1] * 125 * OVER_PEAK / passing / frame
-        most = MACHINE_LIMIT * 1e6 / self._machine.packet_us
-        seconds = LEAD_S + under.delay_ms / 1000 + bins + 0.1
-        limited = "this machine cannot send more" if frames_per_s > most else ""
-        return Filling(frame, seconds, min(frames_per_s, most), 0.5, bounds[1], passing), limited
