@@ -250,7 +250,7 @@ def _in_slots(slot: Slot, due_ms: Floats, frame: int, random: np.random.Generato
     most_packets = slot.packets or math.inf
     most_bytes = math.inf if slot.kb is None else slot.kb * 1000
     leaves = np.empty(count)
-    opens, packets, room, draws = 0.0, most_packets, most_bytes, iter(waits.tolist())
+    opens, packets, room, draws = -math.inf, most_packets, most_bytes, iter(waits.tolist())
     order = np.argsort(due_ms, kind="stable")
     for index, due in zip(order.tolist(), due_ms[order].tolist(), strict=True):
         if opens < due:

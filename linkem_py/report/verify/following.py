@@ -18,12 +18,13 @@ from linkem_py.report import expect
 from linkem_py.report.calibrate import on_thread
 from linkem_py.report.goodput import ETHERNET, LARGEST, RECEIVE_BUFFER, Filled, Filling, fill
 from linkem_py.report.stations import Stations
-from linkem_py.report.verify.rates import Floats, arrived_kbit, scheduled_kbit
-from linkem_py.runtime import Network
+from linkem_py.report.verify.rates import Floats, Point, RateError, arrived_kbit, emptied, mean_kbit, scheduled_kbit
+from linkem_py.runtime import Applied, Network
 
 OVER_PEAK = 1.15  # what is sent over the highest rate that a schedule asks for
 LEAD_S = 0.3  # of sending, before a schedule begins: its queue is full then
 MOST_PAUSED = 0.01
+MOST_LATE = 0.01  # error of the rates that comes from late changes alone
 
 
 @attrs.frozen(eq=False)
@@ -33,12 +34,17 @@ class Followed:
     Attributes
     ----------
     asked_kbit : by second, what passes of such frames
+    made_kbit : the same by when the kernel had taken each change, which a busy machine makes late, and with
+        what an outage lets through of a full queue (see `rates.emptied`)
+    made : these changes: seconds since the schedule began, and the rate, 0 in an outage
     arrived_s : when frames of `frame` bytes arrived, in seconds since the schedule began
     limited : why the machine, not the link, may have been the limit
     paused : share of the time in which the machine did something else
     """
 
     asked_kbit: Floats
+    made_kbit: Floats
+    made: tuple[Point, ...]
     arrived_s: Floats
     frame: int
     limited: str
@@ -64,17 +70,40 @@ async def follow(
     if bounds is None or math.isinf(bounds[1]):
         raise RequestError("schedule", "must have a highest rate", schedule)
     filling = _filling(under, bounds[1], bins, most_frames_per_s)
-    filled, began_ns = await _filled(network, key, schedule, filling, LEAD_S + under.delay_ms / 1000)
+    changes: list[Point] = []
+
+    def note(applied: Applied) -> None:
+        changes.extend(
+            (applied.at, 0.0 if change.outage else change.after.rate_kbit)
+            for change in applied.links
+            if change.link == key and change.after is not None
+        )
+
+    unsubscribe = network.subscribe(note)
+    try:
+        filled, began_ns = await _filled(network, key, schedule, filling, LEAD_S + under.delay_ms / 1000)
+    finally:
+        unsubscribe()
+    made = ((-math.inf, under.rate_kbit), *((at - began_ns / 1e9, rate) for at, rate in changes))
     asked = scheduled_kbit(schedule, under, seed=link_seed(network.seed, key), bins=bins)
     assert asked is not None  # or there would be no highest rate
-    asked = asked * filling.frame / expect.charged_bytes(under, filling.frame)
+    taken, kept = mean_kbit(made, bins=bins), mean_kbit(emptied(made, under, filling.frame), bins=bins)
+    assert taken is not None
+    assert kept is not None
+    late = RateError.of(asked, taken).mean
+    share = filling.frame / expect.charged_bytes(under, filling.frame)
+    asked, kept = asked * share, kept * share
     paused = filled.paused_s / filled.sending_s if filled.sending_s else 0.0
     limited = ""
     if filled.offered_kbit * filling.passing < 1.02 * float(asked.max()):
         limited = "this machine cannot send more"
     elif paused > MOST_PAUSED:
         limited = f"this machine paused for {paused:.0%} of the time"
-    return Followed(asked, filled.arrived_s + (filled.first_ns - began_ns) / 1e9, filling.frame, limited, paused)
+    elif late > MOST_LATE:
+        limited = "this machine was late with the changes"
+    return Followed(
+        asked, kept, made, filled.arrived_s + (filled.first_ns - began_ns) / 1e9, filling.frame, limited, paused
+    )
 
 
 def _filling(under: Impairment, peak_kbit: float, bins: int, most_frames_per_s: float) -> Filling:

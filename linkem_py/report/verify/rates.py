@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
@@ -10,28 +11,61 @@ from numpy.typing import NDArray
 
 from linkem_py.model import Impairment
 from linkem_py.model.schedule import Schedule
+from linkem_py.report import expect
 
 Floats = NDArray[np.float64]
+Point = tuple[float, float | None]  # from when on (s), and the rate (kbit/s), None for unlimited
 
 
 def scheduled_kbit(schedule: Schedule, under: Impairment, *, seed: int, bins: int, bin_s: float = 1.0) -> Floats | None:
     """The mean rate that a schedule asks for in each bin of its run, outages as 0; None if a rate is unlimited."""
-    stream = schedule.stream(seed, under)
-    edges, rates = [0.0], []
     state, out = under, False
-    end_s = bins * bin_s
-    for change in stream.until(end_s):
-        edges.append(change.at_s)
-        rates.append(0.0 if out else state.rate_kbit)
+    points: list[Point] = [(0.0, state.rate_kbit)]
+    for change in schedule.stream(seed, under).until(bins * bin_s):
         state, out = change.applied_to(state), change.outage
-    rates.append(0.0 if out else state.rate_kbit)
-    edges.append(end_s)
-    if None in rates:
-        return None
+        points.append((change.at_s, 0.0 if out else state.rate_kbit))
+    return mean_kbit(points, bins=bins, bin_s=bin_s)
+
+
+def mean_kbit(points: Sequence[Point], *, bins: int, bin_s: float = 1.0) -> Floats | None:
+    """The mean of a rate in each bin from 0 on, by when it changed to what; None if it is ever unlimited.
+
+    `points` ascend in time; the last one before 0 holds then.
+    """
+    end_s = bins * bin_s
+    edges = np.append(np.clip([at_s for at_s, _ in points], 0.0, end_s), end_s)
     spans = np.diff(edges)
-    total = np.concatenate(([0.0], np.cumsum(spans * np.array(rates, float))))
-    at_bins = np.interp(np.arange(bins + 1) * bin_s, edges, total)
+    rates = []
+    for span, (_, rate) in zip(spans, points, strict=True):
+        if rate is None and span:
+            return None
+        rates.append(0.0 if rate is None else rate)
+    total = np.concatenate(([0.0], np.cumsum(spans * np.array(rates))))
+    # Of points at one time the last holds: what is left has each edge once.
+    edges, last = np.unique(edges[::-1], return_index=True)
+    at_bins = np.interp(np.arange(bins + 1) * bin_s, edges, total[::-1][last])
     return np.asarray(np.diff(at_bins) / bin_s)
+
+
+def emptied(points: Sequence[Point], under: Impairment, frame: int) -> list[Point]:
+    """The points of a link that is full, by when packets see them: an outage is made in front of the queue.
+
+    What waits and what is on its way when one begins still arrives, at the rate before it; what is sent after it
+    takes its delay first.
+    """
+    found: list[Point] = []
+    delay_s = under.delay_ms / 1000
+    rate: float | None = None
+    emptied_s = -math.inf
+    for at_s, after in points:
+        if after == 0 and rate:
+            wait_ms = expect.full_wait_ms(under.evolve(rate_kbit=rate), frame, own_rate=False) or 0.0
+            emptied_s = at_s + delay_s + wait_ms / 1000
+            found.append((emptied_s, 0.0))
+        elif after != 0:
+            found.append((max(emptied_s, at_s + delay_s) if rate == 0 else at_s, after))
+        rate = after
+    return found
 
 
 def arrived_kbit(arrived_s: Floats, frame: int, *, bins: int, bin_s: float = 1.0) -> Floats:

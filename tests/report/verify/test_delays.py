@@ -12,12 +12,12 @@ SHAPES = ["uniform", "normal", "pareto", "paretonormal", DelayTable([-8192, 0, 8
 LEVEL = 0.99
 
 
-def shaped(distribution: Any, **fields: float) -> Impairment:
-    return Impairment(**{"delay_ms": 50.0, "jitter_ms": 5.0, **fields}, distribution=distribution)
+def shaped(distribution: Any, *, jitter_ms: float = 5.0) -> Impairment:
+    return Impairment(delay_ms=50, jitter_ms=jitter_ms, distribution=distribution)
 
 
 def drawn(impairment: Impairment, count: int, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return expect.simulate_ms(impairment, np.arange(count) * 1000.0, seed=seed)
+    return expect.simulate_ms(impairment, np.arange(0.0, 1000.0 * count, 1000.0), seed=seed)
 
 
 @pytest.mark.parametrize("distribution", SHAPES, ids=str)
