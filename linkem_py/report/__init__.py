@@ -14,6 +14,7 @@
 #   table       for the terminal
 #   markdown    for a file
 #   pictures    the graph, the distributions (matplotlib)
+#   verify      links held against what is asked, with a confidence (a package)
 #   files       report.md, report.json, graph.png, distributions.png
 """Reports: asked beside measured."""
 

@@ -82,6 +82,11 @@ class Filling:
         if impairment.mtu is not None:
             frame = min(frame, impairment.mtu + ETHERNET)  # larger ones would leave in fragments
         seconds = min(LONGEST_S, max(SHORTEST_S, (FRAMES * frame + burst_bytes(impairment)) / rate_bytes))
+        waits_ms = expect.full_wait_ms(
+            impairment.evolve(rate_kbit=rate_kbit), frame, own_rate=impairment.shaper == "netem"
+        )
+        if waits_ms is not None:  # the surplus is to fill the queue before the last fifth is sent
+            seconds = max(seconds, min(LONGEST_S, 1.3 * waits_ms / 1000 / (LAST * (OVERLOAD - 1))))
         passing = max(0.05, 1 - impairment.mean_loss_pct / 100)
         queue_s = (impairment.queue_ms or 100.0) / 1000 + 10 * LARGEST / rate_bytes
         if impairment.queue_packets is not None:

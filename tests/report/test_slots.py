@@ -5,7 +5,7 @@ import pytest
 
 from linkem_py import DelayTable, Impairment, Slot
 from linkem_py.report import expect, judge, pace
-from linkem_py.report.goodput import Filled, Filling
+from linkem_py.report.goodput import LAST, Filled, Filling
 from linkem_py.report.model import Verdict
 from tests.report.samples import QUIET, delays_of, filled, sample_of
 
@@ -94,6 +94,17 @@ def test_frames_that_fill_a_link_fit_into_its_mtu() -> None:
     assert Filling.of(Impairment(mtu=1000, rate_kbit=50_000), rate_kbit=50_000).frame == 1014
     assert Filling.of(Impairment(mtu=68, rate_kbit=50_000), rate_kbit=50_000).frame == 82
     assert Filling.of(Impairment(rate_kbit=50_000), rate_kbit=50_000).frame == 1514
+
+
+def test_a_link_is_filled_for_long_enough_to_fill_its_queue() -> None:
+    def surplus_s(impairment: Impairment) -> float:
+        assert impairment.rate_kbit is not None
+        filling = Filling.of(impairment, rate_kbit=impairment.rate_kbit)
+        return LAST * filling.seconds * (filling.frames_per_s * filling.frame * 0.008 / filling.passes_kbit - 1)
+
+    assert surplus_s(Impairment(rate_kbit=50_000)) > 0.1
+    assert surplus_s(Impairment(rate_kbit=50_000, queue_ms=400)) > 0.4
+    assert surplus_s(Impairment(rate_kbit=50_000, queue_ms=400, queue="fq_codel")) == pytest.approx(0.1)
 
 
 def test_probes_leave_room_in_slots_and_cells() -> None:

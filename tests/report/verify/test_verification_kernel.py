@@ -6,7 +6,7 @@ from linkem_py import GilbertElliott, Impairment, RequestError, Slot, Topology
 from linkem_py.model import Steps
 from linkem_py.report.verify import Outcome, parse, verify
 
-pytestmark = pytest.mark.kernel("netem", "htb")
+pytestmark = [pytest.mark.kernel("netem", "htb"), pytest.mark.filterwarnings("ignore:mtu")]
 
 LOOSE = parse(["loss=30%", "bursts=30%", "delay=20%", "jitter=40%", "duplicates=30%", "goodput=20%", "schedule=30%"])
 
