@@ -319,7 +319,7 @@ def goodput(impairment: Impairment, filled: Filled, *, skip_bytes: float) -> Fig
     if filled.offered_kbit * (1 - impairment.mean_loss_pct / 100) < 1.02 * expected:
         limited = "this machine cannot send more"
     elif filled.paused_s > MOST_PAUSED * filled.sending_s:
-        limited = f"this machine paused for {filled.paused_s / filled.sending_s:.0%} of the time"
+        limited = _paused_note(filled)
     return rate_figure(
         filled.arrived_s, np.full(len(filled.arrived_s), float(filled.frame)), asked=rate,
         expected=_if_other(expected, rate), skip_bytes=skip_bytes, tolerance=GOODPUT_TOLERANCE * expected,
@@ -356,7 +356,15 @@ def full_wait(impairment: Impairment, filled: Filled, around: Circumstances) -> 
     frame_ms = expect.charged_bytes(impairment, filled.frame) * 8 / impairment.rate_kbit
     burst_ms = burst_bytes(impairment) * 8 / impairment.rate_kbit
     tolerance = around.allowance_ms + QUEUE_TOLERANCE * expected + 2 * frame_ms + burst_ms + impairment.jitter_ms
-    return mean_figure("full queue", waits, asked=asked, expected=expected, tolerance=tolerance)
+    note = "netem's limit has room for the smallest frames in flight, which larger ones fill" if around.own_rate else ""
+    figure = mean_figure("full queue", waits, asked=asked, expected=expected, tolerance=tolerance, note=note)
+    if figure.verdict is Verdict.OUT and filled.paused_s > MOST_PAUSED * filled.sending_s:
+        return attrs.evolve(figure, verdict=Verdict.NONE, note=_paused_note(filled))
+    return figure
+
+
+def _paused_note(filled: Filled) -> str:
+    return f"this machine paused for {filled.paused_s / filled.sending_s:.0%} of the time"
 
 
 def _if_other(expected: float, asked: float) -> float | None:

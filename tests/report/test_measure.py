@@ -78,7 +78,14 @@ async def test_a_full_queue_waits_as_long_as_asked(shaper: str) -> None:
     figure = report.link("a", "b").figure("full queue")
     assert figure.asked == 150
     assert figure.verdict is not Verdict.OUT, figure
-    assert figure.measured == pytest.approx(figure.expected, rel=0.25)
+    assert figure.expected is not None
+    if shaper == "netem":  # its limit counts packets, and has room for the smallest in flight
+        assert figure.expected > 150
+    else:
+        assert figure.expected == pytest.approx(150, rel=0.05)
+    # While the machine does something else nothing leaves: that may be longer, never shorter.
+    assert figure.measured is not None
+    assert figure.measured > 0.75 * figure.expected
     slotted = report.link("b", "a").figure("delay")
     assert slotted.expected == pytest.approx(5, abs=5)
     assert slotted.verdict is not Verdict.OUT, slotted

@@ -1,5 +1,6 @@
 """What slots, cells, MTU and queues make of a link, by the kernel's formulas."""
 
+import attrs
 import numpy as np
 import pytest
 
@@ -147,6 +148,8 @@ def test_the_wait_in_a_full_queue_is_held_against_its_length(
     impairment = Impairment(delay_ms=20, rate_kbit=4000, queue_ms=100)
     figure = judge.full_wait(impairment, waited(wait_ms, excess_ms), QUIET)
     assert (figure.verdict, figure.measured) == (verdict, wait_ms)
+    paused = attrs.evolve(waited(wait_ms, excess_ms), paused_s=0.2)
+    assert judge.full_wait(impairment, paused, QUIET).verdict is not Verdict.OUT
     managed = judge.full_wait(impairment.evolve(queue_ms=None, queue="cake"), waited(wait_ms, excess_ms), QUIET)
     assert managed.verdict is Verdict.FREE
     none = judge.full_wait(impairment, Filled(1000, 0, 1, 0, np.zeros(0)), QUIET)
