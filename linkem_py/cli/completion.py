@@ -110,7 +110,7 @@ def _values(before: list[str], command: argparse.ArgumentParser, registry: Regis
         return
     given = _positionals(before[1:], options)
     name = before[0]
-    if name in ("run", "up", "plan") and not given:
+    if name in ("run", "up", "plan", "verify") and not given:
         from linkem_py.cli.shipped import names
 
         yield from names()
@@ -218,6 +218,12 @@ def _speeds() -> list[str]:
     return ["1", "2", "10", "max"]
 
 
+def _tolerances() -> list[str]:
+    from linkem_py.report.verify.tolerance import TOLERANCES
+
+    return [f"{name}=" for name in TOLERANCES]
+
+
 _OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
     "kernel": _kernels,
     "segment": _segments,
@@ -226,4 +232,5 @@ _OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
     "schedule": _schedules,
     "scenario": _scenarios,
     "speed": _speeds,
+    "tolerance": _tolerances,
 }

@@ -15,6 +15,7 @@ FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 _COMMANDS = {
     "run": ("linkem_py.cli.run", "run"),
+    "verify": ("linkem_py.cli.verify", "run"),
     "plan": ("linkem_py.cli.plan", "run"),
     "topologies": ("linkem_py.cli.topologies", "run"),
     "presets": ("linkem_py.cli.presets", "run"),
