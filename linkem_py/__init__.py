@@ -26,10 +26,21 @@ if TYPE_CHECKING:
         ToolMissingError,
         TopologyError,
     )
-    from linkem_py.model import Capabilities, DelayTable, FourState, GilbertElliott, Impairment, Link, Slot, Topology
+    from linkem_py.model import (
+        Access,
+        Capabilities,
+        DelayTable,
+        FourState,
+        GilbertElliott,
+        Impairment,
+        Link,
+        Slot,
+        Topology,
+    )
     from linkem_py.runtime import Applied, CapabilityWarning, LinkStats, Network, NetworkPeer, NetworkStats
 
 __all__ = [
+    "Access",
     "Applied",
     "Capabilities",
     "CapabilityError",
@@ -63,7 +74,17 @@ __all__ = [
 
 _PACKAGES = {
     "control": {"MqttControl"},
-    "model": {"Capabilities", "DelayTable", "FourState", "GilbertElliott", "Impairment", "Link", "Slot", "Topology"},
+    "model": {
+        "Access",
+        "Capabilities",
+        "DelayTable",
+        "FourState",
+        "GilbertElliott",
+        "Impairment",
+        "Link",
+        "Slot",
+        "Topology",
+    },
     "runtime": {"Applied", "CapabilityWarning", "LinkStats", "Network", "NetworkPeer", "NetworkStats"},
 }
 

@@ -7,6 +7,7 @@
 #   match        u32 selectors
 #   tree         the queueing tree of one interface
 #   hub          bridges, ports, forwarding
+#   access       access links: what all links of a peer share
 #   partition    cuts between groups
 #   routing      policy routing of peers on several segments
 #   duplicates   the duplicate rule

@@ -26,7 +26,7 @@ _LISTENER_REPORT = (
 )
 
 
-def everything(*, classid: int = 0, action: Drop | None = None) -> U32:
+def everything(*, classid: int = 0, action: Drop | Redirect | None = None) -> U32:
     """Match every packet."""
     return U32(keys=(U32Key(0, 0, 0),), classid=classid, action=action)
 

@@ -231,9 +231,13 @@ class BlockingNetwork:
     partition = _of_network(Network.partition)
     heal = _of_network(Network.heal)
 
-    def add_peer(self, name: str) -> BlockingPeer:
-        """Add a peer, without links."""
-        return BlockingPeer(self, self.wait(self.network.add_peer(name)))
+    def add_peer(self, name: str, **access: Any) -> BlockingPeer:
+        """Add a peer, without links. `access` as for `Network.add_peer`."""
+        return BlockingPeer(self, self.wait(self.network.add_peer(name, **access)))
+
+    def set_access(self, name: str, *, segment: str = DEFAULT_SEGMENT, **fields: Any) -> Applied:
+        """Change what is named of a peer's access link; None takes a setting away."""
+        return self.wait(self.network.set_access(name, segment=segment, **fields))
 
 
 class BlockingPeer:
