@@ -25,6 +25,8 @@ def _changed(event: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"the partition is healed  {revision}"
     elif event["what"] in ("add_peer", "remove_peer"):
         yield f"peer {event['peer']} {'came' if event['what'] == 'add_peer' else 'went'}  {revision}"
+    elif event["what"] == "set_access":
+        yield f"the access link of {event['peer']} is another  {revision}"
     for state in event["links"][:MOST_LINKS]:
         yield f"{link(state)}  {words.impairment(state['impairment'])}  {revision}"
     for removed in event["removed"][:MOST_LINKS]:

@@ -25,6 +25,11 @@ def impairment(fields: Mapping[str, Any]) -> str:
     return ", ".join(_field(name, value) for name, value in fields.items()) or "unimpaired"
 
 
+def access(fields: Mapping[str, Any]) -> str:
+    """``(uplink 4 Mbit/s)``; empty if there is none."""
+    return f"({impairment(fields)})" if fields else ""
+
+
 def _field(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return name.replace("_", " ") if value else f"{name.replace('_', ' ')} off"

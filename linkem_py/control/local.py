@@ -15,7 +15,7 @@ from linkem_py.control.wire.commands import Command
 from linkem_py.control.wire.events import Changed, Event, Notice, Refused
 from linkem_py.control.wire.replies import Reply
 from linkem_py.control.wire.states import Description, LinkCounters, LinkState
-from linkem_py.model import LinkKey
+from linkem_py.model import Access, LinkKey, Topology
 from linkem_py.plan import addressing
 from linkem_py.runtime.changes import Applied
 from linkem_py.runtime.processes import to_the_end
@@ -110,6 +110,7 @@ class LocalStation:
             links=tuple(self._state(key) for key in topology.links),
             groups=_groups(net.groups),
             notes=net.notes,
+            access=_access(topology),
         )
 
     async def counters(self) -> tuple[LinkCounters, ...]:
@@ -177,3 +178,12 @@ def _changed(applied: Applied) -> Changed:
 
 def _groups(groups: tuple[frozenset[str], ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(sorted(group)) for group in groups)
+
+
+def _access(topology: Topology) -> dict[str, dict[str, Access]]:
+    found: dict[str, dict[str, Access]] = {}
+    for (name, segment), link in topology.accesses.items():
+        rates = (link.access.uplink_kbit, link.access.downlink_kbit)
+        if topology.is_on(name, segment) and any(rate is not None for rate in rates):
+            found.setdefault(name, {})[segment] = link.access
+    return found

@@ -23,6 +23,7 @@ from linkem_py.runtime.network import Network
 from linkem_py.runtime.peer import NetworkPeer
 
 if TYPE_CHECKING:
+    from linkem_py.model.access import DownlinkPlace
     from linkem_py.model.capabilities import Capabilities
     from linkem_py.model.impairment import Impairment
     from linkem_py.model.topology import Topology
@@ -231,8 +232,18 @@ class BlockingNetwork:
     partition = _of_network(Network.partition)
     heal = _of_network(Network.heal)
 
-    def add_peer(self, name: str, **access: Any) -> BlockingPeer:
-        """Add a peer, without links. `access` as for `Network.add_peer`."""
+    def add_peer(
+        self,
+        name: str,
+        *,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> BlockingPeer:
+        """Add a peer, without links; the rest is its access link."""
+        access: dict[str, Any] = {"uplink_kbit": uplink_kbit, "downlink_kbit": downlink_kbit}
+        access |= {"downlink_at": downlink_at, "queue_ms": queue_ms}
         return BlockingPeer(self, self.wait(self.network.add_peer(name, **access)))
 
     def set_access(self, name: str, *, segment: str = DEFAULT_SEGMENT, **fields: Any) -> Applied:

@@ -18,10 +18,10 @@ class Changed:
     ----------
     revision, at : of the change
     what : as `Applied.what`: ``update``, ``clear``, ``partition``, ``heal``, ``connect``, ``add_link``,
-        ``disconnect``, ``add_peer``, ``remove_peer``
+        ``disconnect``, ``add_peer``, ``remove_peer``, ``set_access``
     links : the links concerned that exist now, as they are now
     removed : (source, destination, segment) of links that went
-    peer : the peer that came or went
+    peer : the peer that came or went, or whose access link changed
     groups : the partition in force
     """
 

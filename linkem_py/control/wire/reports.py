@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from linkem_py.control.wire.accesses import accesses, accesses_json
 from linkem_py.control.wire.impairments import impairment, impairment_json
 from linkem_py.control.wire.requests import link, link_json
 from linkem_py.control.wire.shape import as_list, as_number, as_object, as_text, as_whole, member
@@ -58,6 +59,7 @@ def topology_json(description: Description) -> dict[str, Any]:
         "links": [link_json(state.link) for state in description.links],
         "groups": groups_json(description.groups),
         "notes": list(description.notes),
+        "access": accesses_json(description.access),
     }
 
 
@@ -87,6 +89,7 @@ def description(data: dict[str, Any]) -> Description:
         links=tuple(link_state(as_object(row, f"links[{n}]"), f"links[{n}].") for n, row in enumerate(links)),
         groups=groups(member(data, "groups"), "groups"),
         notes=texts(member(data, "notes"), "notes"),
+        access=accesses(data.get("access", {}), "access"),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from linkem_py.control.wire.accesses import accesses_schema
 from linkem_py.control.wire.impairments import LOSS_MODELS
 from linkem_py.control.wire.meanings import COUNTS, FIELDS, PARAMETERS
 from linkem_py.control.wire.pieces import (
@@ -311,7 +312,7 @@ def _exec() -> Schema:
 def _topology() -> Schema:
     addresses = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
     subnets = outbound({"ipv4": text("The subnet."), "ipv6": {"type": ["string", "null"]}})
-    return outbound(
+    schema = outbound(
         {
             "name": text("Of the network."),
             "topology": text("The topology's name."),
@@ -333,11 +334,15 @@ def _topology() -> Schema:
             },
         }
     )
+    # A network without access links may leave it out.
+    return {**schema, "properties": {**schema["properties"], "access": accesses_schema()}}
 
 
 def _description() -> Schema:
     states = {"links": {"type": "array", "items": ref("LinkState")}}
-    return outbound({**_topology()["properties"], "revision": count("Counts the changes."), **states})
+    topology = _topology()
+    properties = {**topology["properties"], "revision": count("Counts the changes."), **states}
+    return {**topology, "properties": properties, "required": [*topology["required"], "revision"]}
 
 
 def _reply() -> Schema:
@@ -368,10 +373,15 @@ def _events() -> list[Schema]:
     removed = {"type": "array", "items": ref("LinkName"), "description": "Links that went."}
     changed = {
         "revision": count("Counts the network's changes."),
-        "what": text("update, clear, partition, heal, connect, add_link, disconnect, add_peer or remove_peer."),
+        "what": text(
+            "update, clear, partition, heal, connect, add_link, disconnect, add_peer, remove_peer or set_access."
+        ),
         "links": links,
         "removed": removed,
-        "peer": {"type": ["string", "null"], "description": "The peer that came or went."},
+        "peer": {
+            "type": ["string", "null"],
+            "description": "The peer that came or went, or whose access link changed.",
+        },
         "groups": ref("Groups"),
     }
     refused = {"id": {"type": ["string", "null"], "description": "The command's."}, "error": ref("Problem")}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from linkem_py.model import Impairment, LinkKey
+from linkem_py.model import Access, Impairment, LinkKey
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +44,7 @@ class Description:
     links : every link, in the topology's order
     groups : the partition in force, empty if there is none
     notes : what this kernel cannot do of what was asked
+    access : access links by peer and segment, of the interfaces that have one
     """
 
     name: str
@@ -57,6 +58,7 @@ class Description:
     links: tuple[LinkState, ...]
     groups: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    access: Mapping[str, Mapping[str, Access]] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

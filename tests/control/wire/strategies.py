@@ -11,7 +11,7 @@ from linkem_py.control.wire.commands import Heal, LinkUpdate, Partition, Update
 from linkem_py.control.wire.events import Changed, Missed, Notice, Refused
 from linkem_py.control.wire.replies import Problem, Reply
 from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState
-from linkem_py.model import FourState, GilbertElliott
+from linkem_py.model import Access, FourState, GilbertElliott
 from tests.strategies import impairments
 
 names = st.sampled_from(["a", "b", "c", "peer-1", "p" * 63])
@@ -62,6 +62,13 @@ replies = st.builds(
 )
 link_states = st.builds(LinkState, link=keys, impairment=impairments(), revision=counts, applied_at=times)
 in_force = st.lists(st.lists(names, max_size=3).map(tuple), max_size=3).map(tuple)
+accesses = st.builds(
+    Access,
+    uplink_kbit=st.none() | st.floats(0.001, 8e9),
+    downlink_kbit=st.none() | st.floats(0.001, 8e9),
+    downlink_at=st.sampled_from(["hub", "peer"]),
+    queue_ms=st.none() | st.floats(0.001, 600_000),
+)
 descriptions = st.builds(
     Description,
     name=texts,
@@ -77,6 +84,7 @@ descriptions = st.builds(
     links=st.lists(link_states, max_size=2).map(tuple),
     groups=in_force,
     notes=st.lists(texts, max_size=2).map(tuple),
+    access=st.dictionaries(names, st.dictionaries(names, accesses, max_size=2), max_size=2),
 )
 counters = st.builds(
     LinkCounters,
