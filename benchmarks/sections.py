@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import networkx as nx
 
 from benchmarks import iproute2, pyroute2_calls
+from benchmarks.access import access
 from benchmarks.control import control, control_of_a_guest
 from benchmarks.measure import Row, available_kb, median_of, percentile, send_many, wait_until_freed
 from benchmarks.schedules import schedules
@@ -278,6 +279,7 @@ SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
     "many_peers": many_peers,
     "schedules": schedules,
     "shaping": shaping,
+    "access": access,
     "control": control,
     "control_of_a_guest": control_of_a_guest,
 }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TopologyError,
     )
     from linkem_py.model import (
+        Access,
         Capabilities,
         CrossTraffic,
         DelayTable,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Access",
     "Applied",
     "Capabilities",
     "CapabilityError",
@@ -87,6 +89,7 @@ __all__ = [
 _PACKAGES = {
     "control": {"Metrics", "MqttControl"},
     "model": {
+        "Access",
         "Capabilities",
         "CrossTraffic",
         "DelayTable",

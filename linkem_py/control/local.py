@@ -17,7 +17,7 @@ from linkem_py.control.wire.measures import Measures, SchedulePace
 from linkem_py.control.wire.replies import Reply
 from linkem_py.control.wire.schedules import name_of
 from linkem_py.control.wire.states import Description, LinkCounters, LinkState, RunningSchedule
-from linkem_py.model import LinkKey
+from linkem_py.model import Access, LinkKey, Topology
 from linkem_py.model.schedule import Schedule
 from linkem_py.plan import addressing
 from linkem_py.runtime.changes import Applied
@@ -115,6 +115,7 @@ class LocalStation:
             groups=_groups(net.groups),
             notes=net.notes,
             without_carrier=net.without_carrier,
+            access=_access(topology),
         )
 
     async def counters(self) -> tuple[LinkCounters, ...]:
@@ -227,3 +228,12 @@ class LocalStation:
 
 def _groups(groups: tuple[frozenset[str], ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(sorted(group)) for group in groups)
+
+
+def _access(topology: Topology) -> dict[str, dict[str, Access]]:
+    found: dict[str, dict[str, Access]] = {}
+    for (name, segment), link in topology.accesses.items():
+        rates = (link.access.uplink_kbit, link.access.downlink_kbit)
+        if topology.is_on(name, segment) and any(rate is not None for rate in rates):
+            found.setdefault(name, {})[segment] = link.access
+    return found

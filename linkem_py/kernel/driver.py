@@ -337,6 +337,11 @@ class KernelDriver:
             messages.append(qdisc_message(verb, made, self._indexes[made.ns][made.dev], before))
         elif isinstance(made, o.Class):
             messages.append(class_message(verb, made, self._indexes[made.ns][made.dev]))
+        elif isinstance(made, o.Filter) and verb == "delete" and not made.handle >> 20:
+            # The kernel has chosen the number of that root table. Whatever goes without its qdisc is the only
+            # entry of its priority.
+            index = self._indexes[made.ns][made.dev]
+            messages.append(filters_delete_message(index, made.parent, made.priority, made.protocol))
         elif isinstance(made, o.Filter):
             action = made.options.action if isinstance(made.options, o.U32) else None
             redirect = self._indexes[made.ns].get(action.device, 0) if isinstance(action, o.Redirect | o.Mirror) else 0

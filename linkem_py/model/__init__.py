@@ -8,12 +8,14 @@
 #   schedule      Schedule: how an impairment goes on in time; Steps, Markov, Trace, ...
 #   presets       links, schedules and modifiers by name
 #   scenario      Scenario: several links, what happens on them, for so long
+#   access        Access: the line that all links of a peer's interface share
 #   topology      Topology over a networkx graph; Peer, Link, Segment
 #   capabilities  Capabilities: what a kernel can do
 #   durations     90, 90s, 1h
 #   rules         the validators they share
 """Values: topologies, impairments, capabilities. Pure, validated at construction."""
 
+from linkem_py.model.access import Access, AccessLink
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.cross_stream import CrossStream, Packet
 from linkem_py.model.cross_traffic import IMIX, CrossTraffic
@@ -45,6 +47,8 @@ __all__ = [
     "DEFAULT_SEGMENT",
     "IMIX",
     "OUTAGE",
+    "Access",
+    "AccessLink",
     "Bufferbloat",
     "Capabilities",
     "Constant",

@@ -11,6 +11,7 @@ import attrs
 import networkx as nx
 
 from linkem_py.errors import TopologyError
+from linkem_py.model.access import ACCESS_FIELDS, Access, AccessLink, DownlinkPlace
 from linkem_py.model.cross_traffic import CrossTraffic, check_cross_traffic
 from linkem_py.model.impairment import FIELDS, Impairment
 from linkem_py.model.rules import check_peer_name, check_segment_name
@@ -102,6 +103,15 @@ def link_name(key: LinkKey) -> str:
     return f"link {source}->{destination}{suffix}"
 
 
+def access_name(end: tuple[str, str]) -> str:
+    """``access link of a``, with the segment behind it where it is not the default one."""
+    name, segment = end
+    return f"access link of {name}" + ("" if segment == DEFAULT_SEGMENT else f" ({segment})")
+
+
+_NO_ACCESS = AccessLink(Access())
+
+
 class Topology:
     """Peers and links, over a networkx graph. It can be written down, looked at and planned
     without a kernel; `Network` brings it up.
@@ -159,6 +169,7 @@ class Topology:
         self._ipv6 = ipv6 is not None
         self._joined: set[tuple[str, str]] = set()  # (peer, segment) of those told to join
         self._reasons: dict[str, dict[str, int]] = {DEFAULT_SEGMENT: {}}  # by segment and peer: its links, a join
+        self._accesses: dict[tuple[str, str], AccessLink] = {}  # by (peer, segment)
         self._peers: dict[str, Peer] = {}
         self._lowered: dict[str, str] = {}
         self._free: list[int] = []  # numbers of removed peers, a heap
@@ -180,12 +191,12 @@ class Topology:
 
         Peers are named ``str(node)``. An undirected edge becomes a link each way. Edge attributes
         named like fields of `Impairment` override `impairment` on that edge; an attribute
-        ``impairment`` replaces it, ``segment`` names the segment; others are left alone.
-        `settings` are the constructor's.
+        ``impairment`` replaces it, ``segment`` names the segment; others are left alone. Node attributes
+        named like fields of `Access` are the peer's on the default segment. `settings` are the constructor's.
         """
         topology = cls(name, **settings)
-        for node in graph.nodes:
-            topology.add_peer(str(node))
+        for node, data in graph.nodes(data=True):
+            topology.add_peer(str(node), **{key: value for key, value in data.items() if key in ACCESS_FIELDS})
         base = impairment if impairment is not None else Impairment()
         for first, second, data in graph.edges(data=True):
             source, destination = str(first), str(second)
@@ -204,10 +215,20 @@ class Topology:
 
     # --- writing it down ---------------------------------------------------------------------
 
-    def add_peer(self, name: str, *, placement: Placement | None = None) -> Peer:
+    def add_peer(
+        self,
+        name: str,
+        *,
+        placement: Placement | None = None,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> Peer:
         """Add a peer. It gets the lowest free address and keeps it.
 
-        `placement` of its queues, ``sender`` or ``hub``; None: as the topology says.
+        `placement` of its queues, ``sender`` or ``hub``; None: as the topology says. The rest is its access
+        link on the default segment, see `Access`.
         """
         check_peer_name(name)
         placement = self.placement if placement is None else placement
@@ -222,10 +243,18 @@ class Topology:
             raise TopologyError("peer", f"does not fit: a topology has room for {MOST_PEERS} peers", name)
         if not self._others:
             _check_room(self._segments[DEFAULT_SEGMENT], name, len(self._peers) + 1)
+        access = self._planned_access(
+            (name, DEFAULT_SEGMENT),
+            uplink_kbit=uplink_kbit,
+            downlink_kbit=downlink_kbit,
+            downlink_at=downlink_at,
+            queue_ms=queue_ms,
+        )
         number = heapq.heappop(self._free) if self._free else len(self._peers) + 1
         peer = Peer(name, number, placement)
         self._peers[name] = peer
         self._lowered[name.lower()] = name
+        self._put_access((name, DEFAULT_SEGMENT), access)
         self._graph = None
         return peer
 
@@ -236,6 +265,8 @@ class Topology:
             self.remove_link(*link.key)
         for segment in [segment for peer_name, segment in self._joined if peer_name == name]:
             self.leave(name, segment)
+        for key in [key for key in self._accesses if key[0] == name]:
+            del self._accesses[key]
         del self._peers[name]
         del self._lowered[name.lower()]
         heapq.heappush(self._free, peer.number)
@@ -252,13 +283,44 @@ class Topology:
         self._put_segment(segment)
         return segment
 
-    def join(self, name: str, segment: str) -> None:
-        """Put a peer on a segment, whether it has a link there or not. Twice is harmless."""
+    def join(
+        self,
+        name: str,
+        segment: str,
+        *,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> None:
+        """Put a peer on a segment, whether it has a link there or not. Twice is harmless.
+
+        What is given of its access link there holds from then on, see `Access`; the rest of it stays.
+        """
         self._check_peer_and_segment(name, segment)
+        given = {
+            "uplink_kbit": uplink_kbit,
+            "downlink_kbit": downlink_kbit,
+            "downlink_at": downlink_at,
+            "queue_ms": queue_ms,
+        }
+        fields = {field: value for field, value in given.items() if value is not None}
+        access = self._planned_access((name, segment), **fields)
         if (name, segment) not in self._joined:
             _check_room(self._segments[segment], name, self._peers[name].number)
             self._joined.add((name, segment))
             self._count(name, segment, 1)
+        self._put_access((name, segment), access)
+
+    def set_access(self, name: str, *, segment: str = DEFAULT_SEGMENT, **fields: Any) -> Access:
+        """Change what is named of a peer's access link on a segment, see `Access`; None takes a setting away.
+
+        It holds as long as the peer is on the segment, and may be said before it is.
+        """
+        self._check_peer_and_segment(name, segment)
+        access = self._planned_access((name, segment), **fields)
+        self._put_access((name, segment), access)
+        return access
 
     def leave(self, name: str, segment: str) -> None:
         """Take back `join`: without a link on the segment the peer is not on it. Harmless if it never joined."""
@@ -455,6 +517,16 @@ class Topology:
         except (KeyError, TypeError):
             raise TopologyError("peer", f"is not in the topology; the peers are {_some(self._peers)}", name) from None
 
+    @property
+    def accesses(self) -> Mapping[tuple[str, str], AccessLink]:
+        """Access links by (peer, segment), of the interfaces that have one or once had."""
+        return self._accesses
+
+    def access(self, name: str, *, segment: str = DEFAULT_SEGMENT) -> Access:
+        """The access link of a peer on a segment; one without rates if there is none."""
+        self._check_peer_and_segment(name, segment)
+        return self._access((name, segment)).access
+
     def link(self, source: str, destination: str, *, segment: str = DEFAULT_SEGMENT) -> Link:
         """The link from `source` to `destination`."""
         try:
@@ -483,6 +555,7 @@ class Topology:
         """An independent copy; numbers and slots are kept."""
         twin = Topology.__new__(Topology)
         twin.__dict__.update(self.__dict__)
+        twin._accesses = dict(self._accesses)
         twin._peers = dict(self._peers)
         twin._lowered = dict(self._lowered)
         twin._free = list(self._free)
@@ -580,6 +653,22 @@ class Topology:
 
     def __repr__(self) -> str:
         return f"<Topology {self.name!r}: {len(self._peers)} peers, {len(self._links)} links>"
+
+    def _access(self, end: tuple[str, str]) -> AccessLink:
+        return self._accesses.get(end, _NO_ACCESS)
+
+    def _planned_access(self, end: tuple[str, str], **fields: Any) -> Access:
+        try:
+            return self._access(end).access.evolve(**fields)
+        except TopologyError as error:
+            raise error.at(access_name(end)) from None
+
+    def _put_access(self, end: tuple[str, str], access: Access) -> None:
+        changed = self._access(end).changed(access)
+        if changed != _NO_ACCESS:
+            self._accesses[end] = changed
+        else:
+            self._accesses.pop(end, None)
 
     def _no_link(self, source: str, destination: str, segment: str) -> NoReturn:
         key = (source, destination, segment)

@@ -8,6 +8,7 @@
 #   tree         the queueing tree of one interface
 #   placement    where a tree stands: on the peer's interface, or in the hub
 #   hub          bridges, ports, forwarding
+#   access       access links: what all links of a peer share
 #   partition    cuts between groups
 #   routing      policy routing of peers on several segments
 #   duplicates   the duplicate rule

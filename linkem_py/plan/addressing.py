@@ -34,6 +34,11 @@ def copies(interface: str) -> str:
     return f"copy-{interface}"
 
 
+def ingress(segment: Segment) -> str:
+    """Name of the device, beside the interface, in which what comes in waits for the access link."""
+    return f"in-{interface(segment)}"
+
+
 def bridge_of(segment: Segment, number: int) -> str:
     """The bridge that peer `number` of a segment is joined to."""
     return bridge(segment, number // BRIDGE_PORTS)

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.topology import LinkKey, Topology
-from linkem_py.plan import addressing, duplicates, hub, partition, routing
+from linkem_py.plan import access, addressing, duplicates, hub, partition, routing
 from linkem_py.plan.objects import Key, Neighbour, Object, Route
 from linkem_py.plan.partition import Groups
-from linkem_py.plan.requirements import check_links, unmet_by_partition
+from linkem_py.plan.requirements import check_access, check_links, unmet_by_partition
 from linkem_py.plan.tree import Planner
 
 #: Objects by key, in an order in which they can be made.
@@ -32,6 +32,7 @@ def desired(topology: Topology, capabilities: Capabilities, *, seed: int | None 
     """
     duplicates.check(topology, topology.links.values())
     check_links(topology, topology.links.values())
+    check_access(topology, topology.accesses)
     return state(_everything(Planner(topology, capabilities, seed), groups))
 
 
@@ -49,6 +50,7 @@ def _everything(planner: Planner, groups: Groups) -> Iterator[Object]:
             yield from hub.joint(topology, peer, segment)
             if divisible:
                 yield from partition.hook(segment, peer)
+            yield from access.at_hub(topology, peer, segment)
     for peer in peers:
         for segment in topology.segments_of(peer.name):
             yield from hub.interface(peer, segment)
@@ -137,8 +139,22 @@ def part_of_ends(planner: Planner, ends: Iterable[tuple[str, str]], groups: Grou
         if divisible:
             yield from partition.hook(segment, peer)
             yield from partition.cuts_of(topology, segment, peer, groups)
+        yield from access.at_hub(topology, peer, segment)
         yield from hub.interface(peer, segment)
         yield from planner.root(peer, segment)
+
+
+def part_of_access(planner: Planner, ends: Iterable[tuple[str, str]]) -> Iterator[Object]:
+    """What an access link of these interfaces, (peer, segment), concerns: their trees as a whole."""
+    topology = planner.topology
+    for name, segment_name in ends:
+        peer, segment = topology.peers[name], topology.segments[segment_name]
+        links = topology.outgoing(name, segment_name)
+        yield from access.at_hub(topology, peer, segment)
+        yield from planner.root(peer, segment)
+        yield from planner.groups(peer, segment, links)
+        for link in links:
+            yield from planner.link(link)
 
 
 def part_of_ends_raised(topology: Topology, ends: Iterable[tuple[str, str]]) -> Iterator[Object]:

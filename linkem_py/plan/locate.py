@@ -81,7 +81,7 @@ def _destination(made: Object, segment: Segment) -> int | None:
     if isinstance(made, Qdisc):
         return handles.destination_of(made.handle)
     if isinstance(made, Class):
-        return handles.member_of(made.classid) if made.parent != handles.ROOT else None
+        return None if handles.in_root(made.classid) else handles.member_of(made.classid)
     if isinstance(made, Filter) and isinstance(made.options, U32):
         leads = made.options.classid or isinstance(made.options.action, Redirect)
         value, mask, _ = made.options.keys[0]

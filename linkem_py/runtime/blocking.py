@@ -23,6 +23,7 @@ from linkem_py.runtime.network import Network
 from linkem_py.runtime.peer import NetworkPeer
 
 if TYPE_CHECKING:
+    from linkem_py.model.access import DownlinkPlace
     from linkem_py.model.capabilities import Capabilities
     from linkem_py.model.impairment import Impairment
     from linkem_py.model.topology import Placement, Topology
@@ -240,9 +241,24 @@ class BlockingNetwork:
     heal = _of_network(Network.heal)
     replay = _of_network(Network.replay)
 
-    def add_peer(self, name: str, *, placement: Placement | None = None) -> BlockingPeer:
-        """Add a peer, without links."""
-        return BlockingPeer(self, self.wait(self.network.add_peer(name, placement=placement)))
+    def add_peer(
+        self,
+        name: str,
+        *,
+        placement: Placement | None = None,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> BlockingPeer:
+        """Add a peer, without links; the rest is as `Topology.add_peer` has it."""
+        access: dict[str, Any] = {"uplink_kbit": uplink_kbit, "downlink_kbit": downlink_kbit}
+        access |= {"downlink_at": downlink_at, "queue_ms": queue_ms}
+        return BlockingPeer(self, self.wait(self.network.add_peer(name, placement=placement, **access)))
+
+    def set_access(self, name: str, *, segment: str = DEFAULT_SEGMENT, **fields: Any) -> Applied:
+        """Change what is named of a peer's access link; None takes a setting away."""
+        return self.wait(self.network.set_access(name, segment=segment, **fields))
 
 
 class BlockingPeer:

@@ -76,8 +76,8 @@ class Applied:
     duration_s : how long that took, from request to the kernel's answer
     what : in words, such as ``update``, ``partition``
     links : the links concerned, each once
-    peer : the peer that came or went, or whose carrier did
-    segment : the segment of that carrier
+    peer : the peer that came or went, or whose carrier did, or whose access link changed
+    segment : the segment of that carrier or access link
     groups : the partition in force after it, empty if there is none
     steps : what was done in the kernel, as plan has it
     """

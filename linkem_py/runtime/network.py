@@ -25,6 +25,7 @@ from linkem_py.errors import (
 from linkem_py.kernel.driver import KernelDriver
 from linkem_py.kernel.namespaces import Namespace, no_privileges
 from linkem_py.kernel.probe import probe
+from linkem_py.model.access import DownlinkPlace
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.impairment import Impairment
@@ -37,7 +38,14 @@ from linkem_py.plan.locate import link_of
 from linkem_py.plan.objects import Object
 from linkem_py.plan.operations import Operation
 from linkem_py.plan.partition import Groups
-from linkem_py.plan.requirements import check_links, notes, unmet, unmet_by_partition, unmet_by_placement
+from linkem_py.plan.requirements import (
+    check_access,
+    check_links,
+    notes,
+    unmet,
+    unmet_by_partition,
+    unmet_by_placement,
+)
 from linkem_py.plan.scope import part, scope
 from linkem_py.plan.tree import Planner
 from linkem_py.runtime import statistics
@@ -465,9 +473,7 @@ class Network:
         """
         async with self.schedules.busy, self._lock:
             started = time.perf_counter()
-            self._need_peer(name)
-            if not self.topology.is_on(name, segment):
-                raise RequestError("segment", "is not one that the peer is on", segment, where=f"peer {name}")
+            self._need_end(name, segment)
             end = (name, segment)
             made = list(part_of_carrier(self._planner(), name, segment))
             port, rest = made[0], made[1:]
@@ -487,14 +493,47 @@ class Network:
 
     # --- changing peers ------------------------------------------------------------------------
 
-    async def add_peer(self, name: str, *, placement: Placement | None = None) -> NetworkPeer:
-        """Add a peer, without links. `placement` as in `Topology.add_peer`."""
+    async def add_peer(
+        self,
+        name: str,
+        *,
+        placement: Placement | None = None,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> NetworkPeer:
+        """Add a peer, without links; the rest is as in `Topology.add_peer`."""
 
         def change(topology: Topology) -> None:
-            topology.add_peer(name, placement=placement)
+            topology.add_peer(
+                name,
+                placement=placement,
+                uplink_kbit=uplink_kbit,
+                downlink_kbit=downlink_kbit,
+                downlink_at=downlink_at,
+                queue_ms=queue_ms,
+            )
 
         await self._restructure("add_peer", change, [], peer=name)
         return self.peer(name)
+
+    async def set_access(self, name: str, *, segment: str = DEFAULT_SEGMENT, **fields: Any) -> Applied:
+        """Change what is named of a peer's access link on a segment, see `Access`; None takes a setting away.
+
+        Rates and `queue_ms` change in place, and no queue is emptied. But the first uplink that an interface gets
+        while it runs makes its tree anew, and what is on its way from there is lost; the first downlink, and
+        another `downlink_at`, put a queue where none was, and may lose what is just passing.
+        Raises `RequestError` if the peer is not on the segment, `TopologyError` and `CapabilityError`.
+        """
+        if not fields:
+            raise RequestError("fields", "must name at least one field to change", {})
+
+        def change(topology: Topology) -> None:
+            self._need_end(name, segment)
+            topology.set_access(name, segment=segment, **fields)
+
+        return await self._restructure("set_access", change, [], end=(name, segment))
 
     async def remove_peer(self, name: str) -> Applied:
         """Take a peer away with its links; programs in it are killed, servers in it closed."""
@@ -745,7 +784,13 @@ class Network:
             return error
 
     async def _restructure(
-        self, what: str, change: Callable[[Topology], None], keys: Sequence[LinkKey], *, peer: str | None = None
+        self,
+        what: str,
+        change: Callable[[Topology], None],
+        keys: Sequence[LinkKey],
+        *,
+        peer: str | None = None,
+        end: tuple[str, str] | None = None,
     ) -> Applied:
         async with self.schedules.busy, self._lock:
             started = time.perf_counter()
@@ -757,6 +802,7 @@ class Network:
                 raise CapabilityError(self._lacks(missing, "placement 'hub'"))
             duplicates.check(after, after.links.values())
             check_links(after, (after.links[key] for key in keys if key in after.links), self.capabilities)
+            check_access(after, after.accesses, self.capabilities)
             self._note(after.links[key] for key in keys if key in after.links)
             groups = self._groups
             if peer is not None and peer not in after.peers:
@@ -786,7 +832,8 @@ class Network:
                     for key in about.keys
                     if key in before.links or key in after.links
                 ]
-                return self._applied(what, started, steps, links, peer=peer)
+                name, segment = end or (peer, None)
+                return self._applied(what, started, steps, links, peer=name, segment=segment)
 
             removed = peer if peer is not None and peer not in after.peers else None
             self._next = after
@@ -798,6 +845,11 @@ class Network:
     def _need_peer(self, name: str) -> None:
         with asked():
             self.topology.peer(name)
+
+    def _need_end(self, name: str, segment: str) -> None:
+        self._need_peer(name)
+        if not self.topology.is_on(name, segment):
+            raise RequestError("segment", "is not one that the peer is on", segment, where=f"peer {name}")
 
     def _set_names(self) -> None:
         names = []

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from linkem_py.control.wire.accesses import accesses_schema
 from linkem_py.control.wire.impairments import LOSS_MODELS
 from linkem_py.control.wire.meanings import COUNTS, FIELDS, PARAMETERS
 from linkem_py.control.wire.pieces import (
@@ -390,7 +391,7 @@ def _capture() -> Schema:
 def _topology() -> Schema:
     addresses = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
     subnets = outbound({"ipv4": text("The subnet."), "ipv6": {"type": ["string", "null"]}})
-    return outbound(
+    schema = outbound(
         {
             "name": text("Of the network."),
             "topology": text("The topology's name."),
@@ -419,6 +420,8 @@ def _topology() -> Schema:
             }
         },
     )
+    # A network without access links may leave it out.
+    return {**schema, "properties": {**schema["properties"], "access": accesses_schema()}}
 
 
 def _description() -> Schema:
@@ -458,11 +461,14 @@ def _events() -> list[Schema]:
         "revision": count("Counts the network's changes."),
         "what": text(
             "update, clear, set_schedule, schedule, down, up, carrier down, carrier up, partition, heal, connect, "
-            "add_link, disconnect, add_peer or remove_peer."
+            "add_link, disconnect, add_peer, remove_peer or set_access."
         ),
         "links": links,
         "removed": removed,
-        "peer": {"type": ["string", "null"], "description": "The peer that came or went, or whose carrier did."},
+        "peer": {
+            "type": ["string", "null"],
+            "description": "The peer that came or went, or whose carrier or access link changed.",
+        },
         "groups": ref("Groups"),
     }
     refused = {"id": {"type": ["string", "null"], "description": "The command's."}, "error": ref("Problem")}

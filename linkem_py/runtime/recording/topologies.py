@@ -19,7 +19,7 @@ def topology_json(topology: Topology) -> dict[str, Any]:
     """The JSON of a topology as it is now, without its schedules.
 
     ``joined`` has the (peer, segment) that stay without a link there, ``numbers`` those of the peers, if
-    they are not 1, 2, 3 and so on, ``placement`` the peers whose queues are not their own.
+    they are not 1, 2, 3 and so on, ``placement`` the peers whose queues are not their own, ``access`` the access links.
     """
     line: dict[str, Any] = {
         "name": topology.name,
@@ -40,6 +40,11 @@ def topology_json(topology: Topology) -> dict[str, Any]:
     placed = {peer.name: peer.placement for peer in topology.peers.values() if peer.placement != "sender"}
     if placed:
         line["placement"] = placed
+    if topology.accesses:
+        line["access"] = [
+            {"peer": peer, "segment": segment, **attrs.asdict(link.access, filter=lambda _, value: value is not None)}
+            for (peer, segment), link in topology.accesses.items()
+        ]
     numbers = [peer.number for peer in topology.peers.values()]
     if numbers != list(range(1, len(numbers) + 1)):
         line["numbers"] = numbers
@@ -63,9 +68,18 @@ def topology_of(data: Any) -> Topology:
         if not isinstance(pair, list) or len(pair) != 2:
             raise TopologyError("joined", "must be pairs of a peer and a segment", pair)
         topology.join(*pair)
+    for access in values.items(data, "access", default=()):
+        topology.set_access(**_access(access))
     for key, impairment in links:
         topology.add_link(key[0], key[1], impairment, segment=key[2])
     return topology
+
+
+def _access(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict) or not isinstance(data.get("peer"), str):
+        raise TopologyError("access", "must be an object with a peer", data)
+    fields = {name: value for name, value in data.items() if name != "peer"}
+    return {"name": data["peer"], **fields}
 
 
 def with_ceiling(topology: Topology, key: LinkKey, rate_kbit: float) -> None:
