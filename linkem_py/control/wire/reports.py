@@ -73,7 +73,7 @@ def topology_json(description: Description) -> dict[str, Any]:
         "groups": groups_json(description.groups),
         "notes": list(description.notes),
         **({"without_carrier": without} if without else {}),
-        "access": accesses_json(description.access),
+        **({"access": accesses_json(description.access)} if description.access else {}),
     }
 
 

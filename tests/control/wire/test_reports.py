@@ -79,7 +79,6 @@ def test_the_topology_is_what_stays_while_impairments_come_and_go() -> None:
         "links": [{"src": "a", "dst": "b", "segment": "lan"}],
         "groups": [],
         "notes": [],
-        "access": {},
     }
 
 
