@@ -34,6 +34,8 @@ def _changed(event: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"{event['peer']}: {event['what']}  {revision}"
     elif event["what"] in _OF_PEERS:
         yield f"{event['peer']} {_OF_PEERS[event['what']]}  {revision}"
+    elif event["what"] == "set_access":
+        yield f"the access link of {event['peer']} is another  {revision}"
     for state in event["links"][:MOST_LINKS]:
         yield f"{link(state)}  {words.state(state)}  {revision}"
     for removed in event["removed"][:MOST_LINKS]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from linkem_py.cli import arguments, kernel_choice, start
-from linkem_py.cli.console import notice, print_json
+from linkem_py.cli import start
+from linkem_py.cli.console import notice, print_json, print_rich
 from linkem_py.cli.errors import UsageError
-from linkem_py.cli.kernel_choice import Decision, Place
+from linkem_py.cli.kernel_choice import Place
 
 if TYPE_CHECKING:
     from linkem_py.model import Topology
     from linkem_py.report import Report
-
-_FILE_WIDTH = 160  # of tables that go into a file or a pipe, where nothing wraps
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,15 +22,15 @@ def run(options: argparse.Namespace) -> int:
     started = start.prepare(options)
     if isinstance(started, int):
         return started
-    topology, decision, duration_s = started.topology, started.decision, started.duration_s
+    topology, duration_s = started.topology, started.duration_s
     if options.peer is not None:
         topology.peer(options.peer)
     if options.report:
         # Early: to find out that it cannot be made. And where /tmp is covered in a guest, only what
         # was there before it started is the host's.
         Path(options.report).mkdir(parents=True, exist_ok=True)
-    if decision.place is Place.GUEST:
-        return _in_guest(options, decision)
+    if started.decision.place is Place.GUEST:
+        return start.run_again_in_guest(options, started.decision)
     import asyncio
 
     with start.warnings_as_notices(quiet=options.quiet or options.json):
@@ -53,26 +50,6 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--in needs a command: linkem run TOPOLOGY --in PEER -- COMMAND")
     if options.command is not None and options.report:
         raise UsageError("--report is for a measurement, and with a command nothing is measured")
-
-
-def _in_guest(options: argparse.Namespace, decision: Decision) -> int:
-    """The same command line once more, in a guest; its output and exit status are passed on."""
-    from linkem_py.guest import run_in_guest
-
-    notice(decision.notice, quiet=options.quiet or options.json or not decision.notice)
-    head, command = arguments.split(options.words)
-    words = [*head, "--kernel", kernel_choice.HOST]
-    if command is not None:
-        words += ["--", *command]
-    try:
-        return run_in_guest(
-            [sys.executable, "-m", start.MODULE, *words],
-            kernel=decision.guest,
-            memory=options.memory,
-            hand_over=options.owner,  # or a caller would be left without its standard output
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 # --- measuring -----------------------------------------------------------------------------------
@@ -101,13 +78,8 @@ def _show(report: Report, topology: Topology, options: argparse.Namespace) -> No
     if options.json:
         print_json(report.as_json())
         return
-    from rich.console import Console
-
     from linkem_py.report import render_table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH)
-    console.print(render_table(report))
+    print_rich(render_table(report))
     if options.report:
         notice(f"the report is in {options.report}", quiet=options.quiet)

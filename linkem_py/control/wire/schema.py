@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from linkem_py.control.wire.accesses import accesses_schema
 from linkem_py.control.wire.impairments import LOSS_MODELS
 from linkem_py.control.wire.meanings import COUNTS, FIELDS, PARAMETERS
 from linkem_py.control.wire.pieces import (
@@ -351,10 +352,11 @@ def _readdress() -> Schema:
 
 
 def _requests() -> list[Schema]:
-    bare = [(name, inbound({})) for name in ("describe", "counters", "ping", "watch", "down")]
+    bare = [(name, inbound({})) for name in ("describe", "counters", "measures", "ping", "watch", "down")]
     named = [
         *(("set", _set()), ("schedule", _schedule()), ("switch", _switch()), ("carrier", _carrier())),
-        *(("readdress", _readdress()), ("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec())),
+        *(("readdress", _readdress()), ("partition", _partition()), ("heal", _heal()), *bare),
+        *(("exec", _exec()), ("capture", _capture())),
     ]
     return [_request(name, schema) for name, schema in named]
 
@@ -385,13 +387,25 @@ def _exec() -> Schema:
     return inbound(properties, "peer", "argv")
 
 
+def _capture() -> Schema:
+    properties = {
+        "peer": text("Where.", minLength=1),
+        "segment": text("The peer's interface there; by default all of them.", type=["string", "null"]),
+        "filter": text("Which packets, as pcap-filter(7) has it; by default all.", type=["string", "null"]),
+        "snaplen": {"type": ["integer", "null"], "description": "Bytes of a packet that are kept; by default 65535."},
+        "count": {"type": ["integer", "null"], "minimum": 1, "description": "End after so many packets."},
+        "seconds": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "End after so many seconds."},
+    }
+    return inbound(properties, "peer")
+
+
 # --- what goes out -------------------------------------------------------------------------------
 
 
 def _topology() -> Schema:
     addresses = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
     subnets = outbound({"ipv4": text("The subnet."), "ipv6": {"type": ["string", "null"]}})
-    return outbound(
+    schema = outbound(
         {
             "name": text("Of the network."),
             "topology": text("The topology's name."),
@@ -420,6 +434,8 @@ def _topology() -> Schema:
             }
         },
     )
+    # A network without access links may leave it out.
+    return {**schema, "properties": {**schema["properties"], "access": accesses_schema()}}
 
 
 def _description() -> Schema:
@@ -459,14 +475,14 @@ def _events() -> list[Schema]:
         "revision": count("Counts the network's changes."),
         "what": text(
             "update, clear, set_schedule, schedule, down, up, carrier down, carrier up, partition, heal, connect, "
-            "add_link, disconnect, add_peer, remove_peer, readdress, join or leave."
+            "add_link, disconnect, add_peer, remove_peer, set_access, readdress, join or leave."
         ),
         "links": links,
         "removed": removed,
         "peer": {
             "type": ["string", "null"],
-            "description": "The peer that came or went, whose carrier did, that joined or left a segment, or got "
-            "other addresses.",
+            "description": "The peer that came or went, whose carrier or access link changed, that joined or left a "
+            "segment, or got other addresses.",
         },
         "groups": ref("Groups"),
     }

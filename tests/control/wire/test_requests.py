@@ -433,7 +433,7 @@ def test_a_peer_is_given_addresses_or_gets_the_next_free_ones() -> None:
         ({"command": "switch", "src": "a", "up": True}, "dst must be given: None"),
         ({"command": "readdress"}, "peer must be given: None"),
         ({"command": "readdress", "peer": "a", "ipv4": 5}, "ipv4 must be a string: 5"),
-        ({"command": "readdress", "peer": "a", "ip": "x"}, "ip is unknown (did you mean id?): 'x'"),
+        ({"command": "readdress", "pear": "a"}, "pear is unknown (did you mean peer?): 'a'"),
         ({"command": "carrier", "up": True}, "peer must be given: None"),
         ({"command": "carrier", "peer": "a", "up": "no"}, "up must be true or false: 'no'"),
         ({"command": "carrier", "peer": "a", "segment": "", "up": True}, "segment must have 1 to 63 characters: ''"),
