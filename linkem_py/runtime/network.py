@@ -516,6 +516,7 @@ class Network:
             def commit() -> Applied:
                 self.topology = after
                 self._set_names()
+                self.cross_traffic.readdressed(name, segment)
                 return self._applied("readdress", started, steps, [], peer=name, segment=segment, addresses=addresses)
 
             self._next = after
@@ -524,13 +525,39 @@ class Network:
             finally:
                 self._next = None
 
-    async def join(self, name: str, segment: str) -> Applied:
-        """Put a peer on a segment that is there, as `Topology.join` does; links may follow."""
+    async def join(
+        self,
+        name: str,
+        segment: str,
+        *,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> Applied:
+        """Put a peer on a segment that is there, as `Topology.join` does; links may follow.
+
+        For a peer that is there already, what is given of its access link changes as by `set_access`.
+        """
         self._need_peer(name)
-        return await self._restructure("join", lambda topology: topology.join(name, segment), [], end=(name, segment))
+
+        def change(topology: Topology) -> None:
+            topology.join(
+                name,
+                segment,
+                uplink_kbit=uplink_kbit,
+                downlink_kbit=downlink_kbit,
+                downlink_at=downlink_at,
+                queue_ms=queue_ms,
+            )
+
+        return await self._restructure("join", change, [], end=(name, segment))
 
     async def leave(self, name: str, segment: str) -> Applied:
-        """Take back `join`, as `Topology.leave` does: without a link there the peer loses its interface."""
+        """Take back `join`, as `Topology.leave` does: without a link there the peer loses its interface.
+
+        Its access link there is as it was if the peer comes back.
+        """
         self._need_peer(name)
         return await self._restructure("leave", lambda topology: topology.leave(name, segment), [], end=(name, segment))
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from linkem_py import Network, RequestError
-from tests.runtime.check import assert_kernel_matches
+from linkem_py import CrossTraffic, Impairment, Network, RequestError, Topology
+from linkem_py.model.access import DownlinkPlace
+from linkem_py.plan import addressing
+from linkem_py.plan.objects import HUB
+from linkem_py.plan.placement import place
+from linkem_py.runtime import read_recording
+from tests.runtime.check import assert_kernel_matches, present
+from tests.runtime.pcapng_blocks import read
 from tests.runtime.test_segments import bonded, crosses, family_of, packets
 
 pytestmark = pytest.mark.kernel("netem", "htb", "clsact", "skbedit", "gact")
@@ -181,3 +190,96 @@ async def test_a_peer_joins_a_segment_gets_links_there_and_leaves() -> None:
         await net.disconnect("server", "studio", segment="nr")
         assert "nr" not in net.peer("server").addresses
         assert net.kernel.present("server") == before
+
+
+# ----------------------------------------- beside placement, access links, cross traffic and captures
+
+EQUIPPED = pytest.mark.kernel("ifb", "mirred")
+
+
+def equipped() -> Topology:
+    """The camera's queues stand in the hub, and it has an access link on lte."""
+    topology = Topology("equipped")
+    topology.add_peer("camera", placement="hub")
+    for name in ("studio", "server"):
+        topology.add_peer(name)
+    for name in ("studio", "server"):
+        topology.connect("camera", name, Impairment(delay_ms=1, rate_kbit=4000), segment="lte")
+    topology.connect("camera", "studio", Impairment(delay_ms=2), segment="nr")
+    topology.set_access("camera", segment="lte", uplink_kbit=6000, downlink_kbit=6000)
+    return topology
+
+
+def trees(net: Network) -> list[list[int]]:
+    """The handles of what queues for the camera on lte: in the hub, upward and downward."""
+    camera, lte = net.topology.peers["camera"], net.topology.segments["lte"]
+    places = [place(camera, lte), (HUB, addressing.port(lte, camera))]
+    return [[row.handle for row in net.kernel.qdiscs(ns, dev)] for ns, dev in places]
+
+
+@EQUIPPED
+async def test_with_queues_in_the_hub_and_an_access_link() -> None:
+    async with Network(equipped(), seed=1) as net:
+        await net.set_cross_traffic("camera", "studio", CrossTraffic(load_kbit=400, packet_bytes=500), segment="lte")
+        before = trees(net)
+        assert all(before)
+        await net.readdress("camera", segment="lte")
+        await check_new(net)
+        assert trees(net) == before
+        stats = net.cross_traffic["camera", "studio", "lte"]
+        sent = (await net.stats())["camera", "studio", "lte"].packets
+        await asyncio.sleep(1)
+        later = net.cross_traffic["camera", "studio", "lte"]
+        assert later.sent - stats.sent > 20
+        assert later.refused == stats.refused
+        # They go through the link's queue, and nobody answers them.
+        assert (await net.stats())["camera", "studio", "lte"].packets - sent > 20
+        await net.set_access("camera", segment="lte", uplink_kbit=5000, downlink_at="peer")
+        await net.readdress("camera", segment="lte", ipv4=OLD[0], ipv6=OLD[1])
+        assert_kernel_matches(net)
+        assert reaches(net, "server", "camera", OLD[0])
+
+
+@EQUIPPED
+@pytest.mark.parametrize("downlink_at", ["hub", "peer"])
+async def test_a_capture_goes_on_over_other_addresses_and_over_an_interface_that_goes(
+    tmp_path: Path, downlink_at: DownlinkPlace
+) -> None:
+    path = tmp_path / "camera.pcapng"
+    async with Network(equipped(), seed=1) as net:
+        await net.connect("camera", "studio", segment="wifi")
+        await net.disconnect("camera", "studio", segment="wifi")
+        joined = await net.join("camera", "wifi", uplink_kbit=3000, downlink_kbit=2000, downlink_at=downlink_at)
+        assert (joined.what, joined.segment) == ("join", "wifi")
+        assert_kernel_matches(net)
+        async with net.peer("camera").capture(path) as capture:
+            assert crosses(net, "camera", "studio", by="lte", to="lte")
+            await net.readdress("camera", segment="lte")
+            assert crosses(net, "camera", "studio", by="lte", to="lte")
+            await net.leave("camera", "wifi")
+            assert crosses(net, "camera", "studio", by="nr", to="nr")
+            await asyncio.sleep(0.3)
+        assert_kernel_matches(net)
+        assert capture.error is None
+    seen = [packet.data[26:30] for packet in read(path).packets if packet.data[12:14] == b"\x08\x00"]
+    for address in (OLD[0], NEW[0], "10.2.0.1"):
+        assert seen.count(socket.inet_aton(address)) >= 2  # before queues and after
+
+
+@EQUIPPED
+async def test_a_replay_readdresses_what_has_access_links_and_queues_in_the_hub(tmp_path: Path) -> None:
+    first, second = tmp_path / "run.jsonl", tmp_path / "again.jsonl"
+    async with Network(equipped(), seed=1, record=first, record_stats_s=None) as net:
+        await net.readdress("camera", segment="lte")
+        await net.join("server", "nr", uplink_kbit=900, downlink_kbit=700, downlink_at="peer")
+        await net.set_access("camera", segment="lte", uplink_kbit=5000)
+        await net.add_peer("drone", placement="hub")
+        await net.connect("drone", "camera", Impairment(delay_ms=1), segment="lte")
+        await net.readdress("drone", segment="lte")
+        kernel = present(net)
+    recording = read_recording(first)
+    async with Network(recording.topology, seed=recording.seed, record=second, record_stats_s=None) as net:
+        played = await net.replay(recording, speed=math.inf)
+        assert (played.made, played.notices) == (6, ())
+        assert_kernel_matches(net)
+        assert present(net) == kernel

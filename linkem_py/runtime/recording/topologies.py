@@ -43,7 +43,7 @@ def topology_json(topology: Topology) -> dict[str, Any]:
         line["placement"] = placed
     if topology.accesses:
         line["access"] = [
-            {"peer": peer, "segment": segment, **attrs.asdict(link.access, filter=lambda _, value: value is not None)}
+            {"peer": peer, "segment": segment, **values.access_json(link.access)}
             for (peer, segment), link in topology.accesses.items()
         ]
     numbers = [peer.number for peer in topology.peers.values()]

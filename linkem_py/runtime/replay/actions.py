@@ -83,7 +83,7 @@ def _heal(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
 
 
 def _add_peer(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
-    return net.add_peer(str(change.peer))
+    return net.add_peer(str(change.peer), placement=change.placement, **_access(change))
 
 
 def _remove_peer(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
@@ -131,11 +131,19 @@ def _readdress(net: Network, change: RecordedChange) -> Coroutine[Any, Any, obje
 
 
 def _join(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
-    return net.join(str(change.peer), str(change.segment))
+    return net.join(str(change.peer), str(change.segment), **_access(change))
 
 
 def _leave(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
     return net.leave(str(change.peer), str(change.segment))
+
+
+def _set_access(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
+    return net.set_access(str(change.peer), segment=str(change.segment), **_access(change))
+
+
+def _access(change: RecordedChange) -> dict[str, Any]:
+    return {} if change.access is None else attrs.asdict(change.access)
 
 
 def _impairment(link: RecordedLink) -> Impairment:
@@ -173,4 +181,5 @@ _STRUCTURE: dict[
     "readdress": (lambda change: _has_end(change) and bool(change.addresses), _readdress),
     "join": (_has_end, _join),
     "leave": (_has_end, _leave),
+    "set_access": (lambda change: _has_end(change) and change.access is not None, _set_access),
 }
