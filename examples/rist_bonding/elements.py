@@ -12,6 +12,8 @@ import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402 - the version has to be chosen first
 
+__all__ = ["EVERY_S", "Gst", "check", "play", "round_trip_ms", "sessions", "tell"]
+
 Gst.init(None)
 
 EVERY_S = 0.5  # between two lines, as timeline has it; that one needs attrs

@@ -86,9 +86,7 @@ def application(timeline: Timeline) -> Table:
 
 def cuts(timeline: Timeline) -> Table:
     """What it did to the application that a link was down."""
-    table = _table(
-        "failover", "link", "down", "packets", "missing", "longest pause", "usual", "whole again"
-    )
+    table = _table("failover", "link", "down", "packets", "missing", "longest pause", "usual", "whole again")
     for cut in timeline.cuts:
         outcome = timeline.outcome(cut)
         whole = f"after {outcome.whole_after_s:.1f} s" if outcome.lost else "at once"
