@@ -91,7 +91,7 @@ def cuts(timeline: Timeline) -> Table:
         outcome = timeline.outcome(cut)
         whole = f"after {outcome.whole_after_s:.1f} s" if outcome.lost else "at once"
         table.add_row(
-            cut.link, f"{cut.at:.1f} to {cut.until:.1f} s", f"{outcome.sent:,}", f"{outcome.lost:,}",
+            cut.link, f"{cut.at:.1f}-{cut.until:.1f} s", f"{outcome.sent:,}", f"{outcome.lost:,}",
             f"{outcome.pause_ms:.0f} ms", f"{outcome.usual_pause_ms:.0f} ms", whole,
         )  # fmt: skip
     return table

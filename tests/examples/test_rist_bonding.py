@@ -97,7 +97,7 @@ def test_the_tables_have_every_second_and_every_link() -> None:
     assert links.row_count == 2
     assert "nr down" in text
     assert "none seen" in text
-    assert "1.9 to 3.0 s" in text
+    assert "1.9-3.0 s" in text
 
 
 def test_a_run_can_be_drawn(tmp_path: Path) -> None:
