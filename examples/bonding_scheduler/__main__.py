@@ -30,7 +30,7 @@ DEGRADED = {"loss_pct": 25.0, "loss": None}
 
 def lines_of(sample: Sample) -> str:
     """A line for each link; time and bitrate stand in the first."""
-    lines = []
+    lines: list[str] = []
     for name, link in sample.links.items():
         first = f"{sample.at_s:>4.0f} s  {sample.bitrate_kbit:>6,.0f} kbit/s" if not lines else " " * 21
         strain = "" if link.strain == "none" else link.strain
@@ -73,7 +73,7 @@ def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--topology", default="bonded_stress", help="two peers, a segment for each link (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="how long to send (%(default)s)")
     parser.add_argument("--least", type=float, default=300, help="least bitrate in kbit/s (%(default)s)")
-    parser.add_argument("--most", type=float, default=20_000, help="greatest bitrate in kbit/s (%(default)s)")
+    parser.add_argument("--most", type=float, default=10_000, help="greatest bitrate in kbit/s (%(default)s)")
     parser.add_argument(
         "--budget", type=float, default=500, help="round trip in ms that is still in time (%(default)s)"
     )

@@ -8,8 +8,9 @@ import attrs
 
 from examples.bonding_scheduler.wire import Report
 
-#: The floor is the least round trip of so long: BBR's min_rtt filter (draft-ietf-ccwg-bbr, 10 s).
-FLOOR_WINDOW_S = 10.0
+#: The floor is the least round trip of so long: BBR's min_rtt filter (draft-ietf-ccwg-bbr, 10 s). Here this share of
+#: them may lie below it, because links that reorder let some datagrams through without the delay of the others.
+FLOOR_WINDOW_S, BELOW_FLOOR = 10.0, 0.1
 #: The least of so many round trips is that of now: LEDBAT's CURRENT_FILTER (RFC 6817, 2.4.2). It takes jitter away.
 CURRENT_SAMPLES = 5
 #: Gains of the smoothed round trip and its variation (RFC 6298, 2.3), and the least time-out (2.4).
@@ -49,7 +50,7 @@ class LinkEstimate:
         fade = math.exp(-passed_s / MEMORY_S)
         expected = report.highest - self.last.highest
         received = report.received - self.last.received
-        timed = self._timed(report, now) if expected else self
+        timed = self._timed(report, now) if received else self
         return attrs.evolve(
             timed,
             last=report,
@@ -74,12 +75,13 @@ class LinkEstimate:
     @property
     def floor_s(self) -> float:
         """The least round trip of late: what the link takes without a queue. 0 before the first report."""
-        return min((value for _, value in self.round_trips), default=0.0)
+        ordered = sorted(value for _, value in self.round_trips)
+        return ordered[int(BELOW_FLOOR * len(ordered))] if ordered else 0.0
 
     @property
     def waiting_s(self) -> float:
         """How far the round trip is above its floor: what queues add."""
-        return min((value for _, value in self.round_trips[-CURRENT_SAMPLES:]), default=0.0) - self.floor_s
+        return max(min((value for _, value in self.round_trips[-CURRENT_SAMPLES:]), default=0.0) - self.floor_s, 0.0)
 
     @property
     def loss(self) -> float:

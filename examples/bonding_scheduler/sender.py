@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections import Counter
 
 from examples.bonding_scheduler.balance import Balance
 from examples.bonding_scheduler.round_robin import pick
-from examples.bonding_scheduler.wire import FRAME_BYTES, Datagram, Report
+from examples.bonding_scheduler.wire import FRAME_BYTES, REPORT_BYTES, Datagram, Report
 
 DECIDE_EVERY_S = 0.25
 #: A link that had no datagram for so long gets the next, whatever its weight: without any it could not be judged.
@@ -19,30 +20,26 @@ TICK_S = 0.005
 MOST_BEHIND_S = 0.02
 
 
-class Reports(asyncio.DatagramProtocol):
-    """One link's end at the sender."""
-
-    def __init__(self, sender: Sender, link: str) -> None:
-        self._sender, self._link = sender, link
-
-    def datagram_received(self, data: bytes, _addr: tuple[str, int]) -> None:
-        self._sender.balance = self._sender.balance.hear(self._link, Report.decode(data), time.monotonic())
-
-
 class Sender:
     """Sends by one connected socket for each link. `balance` is what it believes now."""
 
     def __init__(self, balance: Balance) -> None:
         self.balance = balance
         self.sent: Counter[str] = Counter()  # datagrams by link
-        self._links: dict[str, asyncio.DatagramTransport] = {}
+        self._sockets: dict[str, socket.socket] = {}
         self._standing: dict[str, float] = {}
         self._sent_at: dict[str, float] = {}
 
-    async def open(self, link: str, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        self._links[link], _ = await loop.create_datagram_endpoint(lambda: Reports(self, link), sock=sock)
+    def open(self, link: str, sock: socket.socket) -> None:
+        """Take a connected socket, which is closed with this."""
+        self._sockets[link] = sock
+        sock.setblocking(False)
+        asyncio.get_running_loop().add_reader(sock, self._hear, link, sock)
         self._sent_at[link] = time.monotonic()
+
+    def _hear(self, link: str, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # nothing there after all, or a report of ICMP's instead
+            self.balance = self.balance.hear(link, Report.decode(sock.recv(REPORT_BYTES)), time.monotonic())
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -73,8 +70,10 @@ class Sender:
         self._sent_at[link] = now
         self.sent[link] += 1
         datagram = Datagram(number=self.sent.total(), on_link=self.sent[link], sent_us=round(now * 1e6))
-        self._links[link].sendto(datagram.encode())
+        with contextlib.suppress(OSError):  # no room, or the link is down: lost, as any may be
+            self._sockets[link].send(datagram.encode())
 
     def close(self) -> None:
-        for transport in self._links.values():
-            transport.close()
+        for sock in self._sockets.values():
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()

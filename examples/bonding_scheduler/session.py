@@ -97,10 +97,10 @@ async def streaming(network: Network, bitrate: Bitrate, *, budget_s: float) -> A
     try:
         for segment in segments:
             there = network.peer(destination).socket(socket.AF_INET, socket.SOCK_DGRAM, segment=segment)
-            await receiver.open(there)
+            receiver.open(there)
             here = network.peer(source).socket(socket.AF_INET, socket.SOCK_DGRAM, segment=segment)
             here.connect(there.getsockname())
-            await sender.open(segment, here)
+            sender.open(segment, here)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(sender.run()), group.create_task(receiver.run())]
             try:

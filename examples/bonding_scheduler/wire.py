@@ -8,7 +8,7 @@ import attrs
 
 _DATAGRAM = struct.Struct("!IIQ")
 _REPORT = struct.Struct("!IIQQI")
-DATAGRAM_BYTES = 1000
+DATAGRAM_BYTES, REPORT_BYTES = 1000, _REPORT.size
 #: What a datagram of that size is on the wire: UDP, IPv4 and Ethernet headers, as the links' rates count.
 FRAME_BYTES = DATAGRAM_BYTES + 8 + 20 + 14
 
@@ -35,7 +35,7 @@ class Report:
     """What a receiver has seen of one link, as sums since the start, so that a lost report costs nothing.
 
     As the receiver reports of RTP (RFC 3550, 6.4.1): the highest number and the count tell the loss; the time
-    stamp of the newest datagram and how long it was held tell the round trip, by the sender's clock alone.
+    stamp of the last datagram and how long it was held tell the round trip, by the sender's clock alone.
     """
 
     highest: int = 0
@@ -58,20 +58,22 @@ class Tally:
     """The receiver's side of a link."""
 
     so_far: Report = attrs.field(factory=Report)
-    newest_at_s: float = 0.0
+    last_at_s: float = 0.0
 
     def arrived(self, datagram: Datagram, *, frame_bytes: int, now: float) -> Tally:
-        """The tally with one more datagram. One that was overtaken counts, and is not the newest."""
+        """The tally with one more datagram.
+
+        The echo is that of the last to arrive, not of the highest number: that would prefer those that overtake.
+        """
         old = self.so_far
-        newest = datagram.on_link > old.highest
         counted = Report(
             highest=max(datagram.on_link, old.highest),
             received=old.received + 1,
             received_bytes=old.received_bytes + frame_bytes,
-            echo_us=datagram.sent_us if newest else old.echo_us,
+            echo_us=datagram.sent_us,
         )
-        return Tally(so_far=counted, newest_at_s=now if newest else self.newest_at_s)
+        return Tally(so_far=counted, last_at_s=now)
 
     def report(self, now: float) -> Report:
-        held_us = min(round((now - self.newest_at_s) * 1e6), 2**32 - 1)
+        held_us = min(round((now - self.last_at_s) * 1e6), 2**32 - 1)
         return attrs.evolve(self.so_far, held_us=held_us)
