@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,7 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self._outcomes: dict[str, str] = {}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", buffering=1)
 
@@ -163,6 +165,7 @@ class Record:
         self._outcomes[report.nodeid] = report.outcome if before == "passed" else before
         if report.failed:
             self._outcomes[report.nodeid] = "failed"
+        self._seconds[report.nodeid] += report.duration
         if report.when == "teardown":
             self._write(report.nodeid, self._outcomes.pop(report.nodeid), dict(report.user_properties))
 
@@ -172,5 +175,6 @@ class Record:
             "outcome": outcome,
             "kernel": properties.get("kernel", False),
             "lacks": properties.get("lacks", []),
+            "seconds": round(self._seconds.pop(test, 0), 3),
         }
         self._file.write(json.dumps(entry) + "\n")
