@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from linkem_py.errors import DuplicateRestrictionError
 from linkem_py.kernel.fake import FakeDriver
 from linkem_py.model import Capabilities, Impairment, LinkKey, Topology
+from linkem_py.model.topology import Placement
 from linkem_py.plan import EMPTY, State, desired, operations, partition
 from linkem_py.plan.desired import part_of_addresses, part_of_carrier, part_of_links, part_of_peer, state
 from linkem_py.plan.objects import (
@@ -442,3 +443,27 @@ def test_states_are_equal_however_often_they_are_planned(pair: Topology) -> None
 def test_an_empty_topology_has_a_hub_and_its_bridge() -> None:
     assert list(desired(Topology("t"), ANY)) == [("namespace", HUB), ("device", HUB, "br-lan")]
     assert EMPTY == {}
+
+
+@pytest.mark.parametrize("placement", ["sender", "hub"])
+def test_a_peer_that_joins_brings_its_access_link_wherever_its_queues_stand(placement: Placement) -> None:
+    before = bonded()
+    before.add_peer("d", placement=placement)
+    before.settle()
+    after = before.copy()
+    after.join("d", "nr", uplink_kbit=900, downlink_kbit=800, downlink_at="peer")
+    about = scope(before, after, [], end=("d", "nr"))
+    assert (about.ends, about.accesses) == ((("d", "nr"),), ())
+    there, back = (
+        operations(*(state(part(Planner(topology, ANY, None), (), about)) for topology in topologies))
+        for topologies in ((before, after), (after, before))
+    )
+    driver = FakeDriver(ANY, state=desired(before, ANY))
+    driver.apply(there)
+    assert driver.state == desired(after, ANY)
+    driver.apply(back)
+    assert driver.state == desired(before, ANY)
+    other = after.copy()
+    other.readdress("d", segment="nr")
+    changed = operations(desired(after, ANY), desired(other, ANY))
+    assert {type(step.object) for step in changed} == {Address}
