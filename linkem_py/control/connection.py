@@ -171,7 +171,7 @@ class Connection:
             self._send({"n": number, "result": {}})
         elif request == "watch":
             await self._stream(number, self._watch(number), None, group)
-        elif isinstance(request, str) and request in _RUNNING:
+        elif request in _RUNNING:
             execution = self._execution(number, request, data)
             await self._stream(number, execution.run(), execution, group)
         else:
