@@ -790,9 +790,9 @@ class Topology:
         return Segment(text, number, four, six)
 
     def _free_subnet(self, candidates: Iterable[_Subnet], name: object) -> _Subnet:
-        taken = [subnet for other in self._segments.values() for subnet in (other.ipv4, other.ipv6)]
+        taken = {subnet for other in self._segments.values() for subnet in (other.ipv4, other.ipv6) if subnet}
         for candidate in candidates:
-            if not any(subnet is not None and candidate.overlaps(subnet) for subnet in taken):
+            if candidate not in taken and not any(candidate.overlaps(subnet) for subnet in taken):
                 return candidate
         raise TopologyError("segment", "has no free default subnet left: give it subnets", name)
 
