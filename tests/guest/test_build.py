@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from linkem_py.guest.building import (
     remove_kernel,
     source,
 )
+from linkem_py.guest.building.compile import owned
 from linkem_py.guest.kernels import GuestKernel
 from tests.guest.support import ROOT, eventually
 
@@ -288,3 +291,20 @@ def test_facts_survive_their_file(tmp_path: Path) -> None:
     (finished / cache.PROGRAM).touch()
     cache.install(finished, kernel)
     assert built_kernels(tmp_path) == (kernel,)
+
+
+def test_a_signal_while_make_is_started_ends_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Slow(subprocess.Popen[str]):
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(*arguments, **keywords)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    with pytest.raises(KeyboardInterrupt), owned(["sleep", "1000"]):
+        pytest.fail("it goes on")
+    (process,) = started
+    assert process.returncode == -signal.SIGTERM
