@@ -86,7 +86,7 @@ def probe_as_json() -> dict[str, Any]:
 
     from linkem_py.kernel.probe import probe
 
-    found = probe()
+    found = probe(nat=True)
     return {**attrs.asdict(found), "missing": list(found.missing)}
 
 

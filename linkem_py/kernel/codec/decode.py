@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from socket import ntohs
+from socket import AF_INET6, ntohs
 from typing import NamedTuple
 
 from linkem_py.kernel.codec.attributes import find_attributes
@@ -246,7 +246,10 @@ def neighbour_rows(messages: Iterable[bytes]) -> Iterator[NeighbourRow]:
 
 
 class RouteRow(NamedTuple):
-    """A static route, destination and gateway packed (empty: none); `mtu` and `advmss` 0 where it has none."""
+    """A static route, destination and gateway packed (empty: none); `mtu` and `advmss` 0 where it has none.
+
+    `size` is that of an address of its family, in bytes.
+    """
 
     table: int
     destination: bytes
@@ -255,6 +258,7 @@ class RouteRow(NamedTuple):
     gateway: bytes = b""
     mtu: int = 0
     advmss: int = 0
+    size: int = 4
 
 
 class RuleRow(NamedTuple):
@@ -267,7 +271,7 @@ class RuleRow(NamedTuple):
 def route_rows(messages: Iterable[bytes]) -> Iterator[RouteRow]:
     """Rows of a route dump: the static ones, as are all that we make."""
     for data in messages:
-        _, prefixlen, _, _, table, protocol, _, _, _ = _RTMSG.unpack_from(data, _HEADER_BYTES)
+        family, prefixlen, _, _, table, protocol, _, _, _ = _RTMSG.unpack_from(data, _HEADER_BYTES)
         if protocol != RTPROT_STATIC:
             continue
         found = find_attributes(data, _HEADER_BYTES + _RTMSG.size, len(data))
@@ -280,6 +284,7 @@ def route_rows(messages: Iterable[bytes]) -> Iterator[RouteRow]:
             _bytes(data, found, RTA_GATEWAY),
             _number(data, metrics, RTAX_MTU),
             _number(data, metrics, RTAX_ADVMSS),
+            16 if family == AF_INET6 else 4,
         )
 
 
