@@ -8,7 +8,7 @@ import os
 import struct
 import subprocess
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import attrs
@@ -80,7 +80,7 @@ def _nat() -> bool:
     try:
         scratch = thread.create("probe", ())
         try:
-            return not any(thread.run(lambda made=made: nftables.load(made), scratch) for made in _trials())
+            return not any(thread.run(partial(nftables.load, made), scratch) for made in _trials())
         finally:
             scratch.close()
     finally:

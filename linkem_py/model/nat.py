@@ -64,7 +64,9 @@ class Nat:
         found = find("nat", name, PRESETS)
         for field, value in fields.items():
             if field not in NAT_FIELDS:
-                raise TopologyError(field, f"is not a field; the fields are {', '.join(NAT_FIELDS)}", value, where="nat")
+                raise TopologyError(
+                    field, f"is not a field; the fields are {', '.join(NAT_FIELDS)}", value, where="nat"
+                )
         return attrs.evolve(found, **fields)
 
     def __str__(self) -> str:

@@ -361,7 +361,9 @@ class Topology:
         self._check_peer_and_segment(name, segment)
         gateway = self._gateways.get(name)
         if gateway is not None and segment in (gateway.inside, gateway.outside):
-            raise TopologyError("segment", "must not be left by the gateway to or from it", segment, where=f"peer {name}")
+            raise TopologyError(
+                "segment", "must not be left by the gateway to or from it", segment, where=f"peer {name}"
+            )
         if (name, segment) in self._joined:
             self._joined.discard((name, segment))
             self._count(name, segment, -1)

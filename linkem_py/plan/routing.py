@@ -1,9 +1,10 @@
 """Policy routing: what is sent from an address of one segment leaves by that segment.
 
-Only a peer that is on several segments has it, and no gateway: routers go by the destination. For each it has a table, and a rule that leads there
-from its address. Such a table leads to the segment's own subnet; to the addresses that peers linked
-there have on the peer's other segments, by their address on this one; and to nothing else in the subnets
-of the other segments. About everything else it is silent, so that routes added by hand hold.
+Only a peer that is on several segments has it, and no gateway: a router goes by the destination. For each
+segment it has a table, and a rule that leads there from its address. Such a table leads to the segment's own
+subnet; to the addresses that peers linked there have on the peer's other segments, by their address on this
+one; and to nothing else in the subnets of the other segments. About everything else it is silent, so that
+routes added by hand hold, unless there are gateways (see `plan.gateways`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Stun:
     def mapped(self, client: socket.socket, peer: str, port: int = PORTS[0]) -> Endpoint:
         """What a client's socket is seen as by one of them, as the client is told."""
         client.sendto(b"who am I", endpoint(self.net, peer, port))
-        _, seen = self.sockets[peer, port].recvfrom(100)
+        seen: Endpoint = self.sockets[peer, port].recvfrom(100)[1]
         self.sockets[peer, port].sendto(f"{seen[0]} {seen[1]}".encode(), seen)
         host, _, number = client.recv(100).decode().partition(" ")
         assert (host, int(number)) == seen
