@@ -627,6 +627,10 @@ class Network:
         missing = unmet(self.topology, capabilities)
         if "nat" in missing:
             find_nft()
+            raise CapabilityError(
+                f"the kernel {capabilities.release} lacks {', '.join(missing)}, which topology {self.topology.name!r} "
+                "needs: a user-mode kernel made by linkem kernel build has it, Debian's has not"
+            )
         if missing:
             raise CapabilityError(self._lacks(missing, f"topology {self.topology.name!r}"))
         if not capabilities.ipv6 and any(segment.ipv6 for segment in self.topology.segments.values()):

@@ -13,7 +13,8 @@ import pytest
 
 from linkem_py import Nat, Network, Topology
 from tests.runtime.check import assert_kernel_matches
-from tests.runtime.stun import PORTS, Endpoint, Stun, endpoint, stun, udp
+from tests.runtime.stun import PORTS, SILENCE_S, Endpoint, Stun, endpoint, stun, udp
+from topologies import home_nat
 
 pytestmark = pytest.mark.kernel("netem", "nat")
 
@@ -223,6 +224,30 @@ async def in_series(home: str) -> AsyncIterator[tuple[Network, Stun]]:
     async with Network(topology) as net:
         with stun(net) as server:
             yield net, server
+
+
+@pytest.mark.parametrize(("alice", "bob", "meet"), [("home", "home", True), ("symmetric", "home", False)])
+async def test_two_homes_meet_by_a_hole_in_each_unless_one_draws_a_port_for_it(
+    alice: str, bob: str, meet: bool
+) -> None:
+    async with Network(home_nat.topology(alice, bob, alice_line="lan", bob_line="lan")) as net:
+        with stun(net, ("stun", "relay")) as server, udp(net, "alice") as first, udp(net, "bob") as second:
+            mine, theirs = server.mapped(first, "stun"), server.mapped(second, "stun")
+            first.settimeout(SILENCE_S)
+            second.settimeout(SILENCE_S)
+            for _ in range(2):  # what comes before its hole is lost
+                first.sendto(b"from alice", theirs)
+                await asyncio.sleep(0.1)
+                second.sendto(b"from bob", mine)
+                await asyncio.sleep(0.1)
+            assert (received(first), received(second)) == ((b"from bob", b"from alice") if meet else (b"", b""))
+
+
+def received(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(100)
+    except TimeoutError:
+        return b""
 
 
 @pytest.mark.parametrize(
