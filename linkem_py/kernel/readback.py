@@ -55,7 +55,7 @@ def present(netlink: NetlinkSocket, namespace: str, indexes: Mapping[str, int]) 
         host = route.prefixlen == 8 * len(route.destination)
         ours = (host or route.gateway) and route.ifindex in names
         if route.table in OUR_TABLES or (route.table == MAIN_TABLE and ours):
-            subnet = f"{ipaddress.ip_address(route.destination or bytes(route.size))}/{route.prefixlen}"
+            subnet = f"{ipaddress.ip_address(route.destination)}/{route.prefixlen}"
             keys.add(("route", namespace, route.table, subnet))
     for rule in rule_rows(netlink.dump(rule_dump_message())):
         if rule.table in OUR_TABLES:

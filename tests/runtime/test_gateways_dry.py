@@ -54,7 +54,7 @@ async def test_a_way_by_a_gateway_has_its_links_mtu_at_once() -> None:
 async def test_a_kernel_without_nat_is_refused_where_a_gateway_has_some(monkeypatch: pytest.MonkeyPatch) -> None:
     without = Capabilities(release="6.1", nat=False)
     monkeypatch.setattr(nftables.shutil, "which", lambda name, path: f"/sbin/{name}")  # type: ignore[attr-defined]
-    with pytest.raises(CapabilityError, match="the kernel 6.1 lacks nat, which topology 'homes' needs: .*kernel build"):
+    with pytest.raises(CapabilityError, match=r"kernel 6.1 lacks nat, which topology 'homes' needs: .*kernel build"):
         await DryNetwork(homes(), capabilities=without).start()
     monkeypatch.setattr(nftables.shutil, "which", lambda name, path: None)  # type: ignore[attr-defined]
     with pytest.raises(ToolMissingError, match="NAT needs nft, which is not installed: apt-get install nftables"):

@@ -246,10 +246,7 @@ def neighbour_rows(messages: Iterable[bytes]) -> Iterator[NeighbourRow]:
 
 
 class RouteRow(NamedTuple):
-    """A static route, destination and gateway packed (empty: none); `mtu` and `advmss` 0 where it has none.
-
-    `size` is that of an address of its family, in bytes.
-    """
+    """A static route, destination and gateway packed (empty: none); `mtu` and `advmss` 0 where it has none."""
 
     table: int
     destination: bytes
@@ -258,7 +255,6 @@ class RouteRow(NamedTuple):
     gateway: bytes = b""
     mtu: int = 0
     advmss: int = 0
-    size: int = 4
 
 
 class RuleRow(NamedTuple):
@@ -278,13 +274,12 @@ def route_rows(messages: Iterable[bytes]) -> Iterator[RouteRow]:
         metrics = find_attributes(data, *found.get(RTA_METRICS, (0, 0)))
         yield RouteRow(
             _number(data, found, RTA_TABLE) or table,
-            _bytes(data, found, RTA_DST),
+            _bytes(data, found, RTA_DST) or bytes(16 if family == AF_INET6 else 4),  # a default route has none
             prefixlen,
             _number(data, found, RTA_OIF),
             _bytes(data, found, RTA_GATEWAY),
             _number(data, metrics, RTAX_MTU),
             _number(data, metrics, RTAX_ADVMSS),
-            16 if family == AF_INET6 else 4,
         )
 
 
