@@ -44,7 +44,7 @@ def test_what_was_there_is_replaced_at_once() -> None:
     assert made.key == ("ruleset", "router")
 
 
-@pytest.mark.parametrize(("mapping", "filtering"), itertools.product(BEHAVIOURS, BEHAVIOURS))
+@pytest.mark.parametrize(("mapping", "filtering"), list(itertools.product(BEHAVIOURS, BEHAVIOURS)))
 def test_each_behaviour_has_what_it_needs_and_nothing_else(mapping: Mapping, filtering: Filtering) -> None:
     found = rules(Nat(mapping=mapping, filtering=filtering))
     names = {line.split()[1] for line in found[""]}

@@ -37,6 +37,11 @@ async def test_what_is_changed_beside_gateways_is_what_would_have_been_built(gon
         await net.connect("server", "phone", segment="home")
         await net.update("phone", "plain", segment="lab", mtu=1300)
         await net.add_peer("new")
+        await net.join("new", "home")
+        await net.readdress("router", segment="wan")
+        await net.readdress("plain", segment="lab")
+        if gone != "phone":
+            await net.readdress("phone", segment="home")
         await net.remove_peer(gone)
         assert net.dry.state == desired(net.topology, net.capabilities, seed=1)
         assert not [made for made in net.dry.state.values() if isinstance(made, Route | Ruleset) and made.ns == gone]

@@ -141,6 +141,19 @@ async def test_punching_a_hole_takes_both_sides_to_send() -> None:
             assert server.mapped(client, "other") == mapping
 
 
+async def test_a_gateway_with_another_address_maps_to_that_from_then_on() -> None:
+    async with running("full_cone") as (net, server):
+        with udp(net, "laptop", 5000) as client:
+            before = server.mapped(client, "stun")
+            await net.readdress("router", segment="wan")
+            await net.readdress("router", segment="home")
+            assert_kernel_matches(net)
+            after = server.mapped(client, "stun")
+            assert after == (net.peer("router").addresses["wan"][0], 5000) != before
+            assert server.reaches(client, after, "other")
+            assert not server.reaches(client, before, "other")
+
+
 async def test_the_gateway_has_ports_of_its_own() -> None:
     async with running("home") as (net, server):
         router = net.peer("router").addresses["wan"][0]
