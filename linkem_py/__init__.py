@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         GilbertElliott,
         Impairment,
         Link,
+        Nat,
         Slot,
         Topology,
     )
@@ -71,6 +72,7 @@ __all__ = [
     "LinkemError",
     "Metrics",
     "MqttControl",
+    "Nat",
     "Network",
     "NetworkPeer",
     "NetworkStats",
@@ -97,6 +99,7 @@ _PACKAGES = {
         "GilbertElliott",
         "Impairment",
         "Link",
+        "Nat",
         "Slot",
         "Topology",
     },

@@ -31,10 +31,10 @@ hypothesis.settings.load_profile("linkem_py")
 
 
 @functools.cache
-def capabilities() -> Capabilities:
+def capabilities(*, nat: bool = False) -> Capabilities:
     from linkem_py.kernel.probe import probe
 
-    return probe()
+    return probe(nat=nat)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,7 +90,7 @@ def why_no_guest() -> str:
 def lacking(item: pytest.Item) -> list[str]:
     """The capabilities that a kernel test needs and this kernel does not have."""
     named = {name for marker in item.iter_markers("kernel") for name in marker.args}
-    found = capabilities()
+    found = capabilities(nat="nat" in named)
     return sorted({*found.missing, *(name for name in named if not getattr(found, name))})
 
 

@@ -13,13 +13,14 @@ from linkem_py.cli.kernel_choice import AUTO, Facts, Kernel, decide, outlook
 from linkem_py.errors import LinkemError
 from linkem_py.guest import GuestKernel
 
-#: Programs worth having: (name, what for). A network needs none of them.
+#: Programs worth having: (name, what for). A network needs none of them, unless a gateway has NAT.
 TOOLS = (
     ("ip", "looks at a peer's interfaces"),
     ("tc", "looks at its queues"),
     ("ping", "measures by hand"),
     ("iperf3", "fills links by hand"),
     ("ethtool", "looks at offloads"),
+    ("nft", "makes the NAT of gateways (package nftables)"),
 )
 
 
@@ -105,7 +106,7 @@ def report(found: Found, paint: Paint) -> Iterator[str]:
         ("Privileges", _privileges(found)),
         (_kernels_heading(found), _kernels(found)),
         ("Guest kernels", _guests(found)),
-        ("Programs (none of them is needed)", _tools(found)),
+        ("Programs (no network needs them, but for NAT: nft)", _tools(found)),
     ):
         yield paint(heading, BOLD)
         yield from columns(rows, paint)

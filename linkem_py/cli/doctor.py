@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
 def examine(*, try_guest: bool) -> diagnosis.Found:
     """Look at everything; boots the preferred guest kernel if `try_guest`."""
-    found = diagnosis.Found(facts=facts.find_facts(AUTO), user=os.geteuid(), tools=_tools())
+    found = diagnosis.Found(facts=facts.find_facts(AUTO, nat=True), user=os.geteuid(), tools=_tools())
     found = attrs.evolve(found, loadable=_loadable(found.lacking))
     if not try_guest or not found.facts.guests:
         return found
@@ -84,5 +84,5 @@ def _in_guest() -> tuple[Kernel | None, str]:
 
 def probe(_words: Sequence[str] = ()) -> int:
     """``linkem probe``: this kernel's capabilities, for this process, as JSON."""
-    print_json(facts.probe_as_json())
+    print_json(facts.probe_as_json(nat=True))
     return 0

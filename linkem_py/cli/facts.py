@@ -24,9 +24,10 @@ def inside_guest() -> bool:
     return bool(os.environ.get(INSIDE_VARIABLE))
 
 
-def find_facts(asked: str) -> Facts:
+def find_facts(asked: str, *, nat: bool = False) -> Facts:
     """What matters for a choice: of the host unless a guest is `asked` for, and of guests unless the host is.
 
+    Whether kernels have NAT is tried only if `nat`, for it loads modules and takes a while.
     Where this process is not privileged it has no second thread afterwards that it had not before.
     Raises `GuestUnavailableError` if `asked` is the path of something that is not a kernel.
     """
@@ -34,9 +35,9 @@ def find_facts(asked: str) -> Facts:
     host = namespaced = None
     refusal = ""
     if asked in (AUTO, HOST):
-        host = host_kernel()
+        host = host_kernel(nat=nat)
         if not host.privileged:
-            namespaced, refusal = namespaced_kernel()
+            namespaced, refusal = namespaced_kernel(nat=nat)
     return Facts(
         inside_guest=inside,
         host=host,
@@ -54,16 +55,16 @@ def guest_kernels(asked: str = AUTO) -> tuple[GuestKernel, ...]:
     return find_kernels() if asked in (AUTO, GUEST) else (find_kernel(asked),)
 
 
-def host_kernel() -> Kernel:
+def host_kernel(*, nat: bool = False) -> Kernel:
     """What this kernel lets this process do as it is."""
     # Tried in a child: the probe itself would import numpy, which starts threads, even where it is in vain.
     refused = _in_child(lambda: system.unshare(system.CLONE_NEWNET))
     if isinstance(refused, OSError):
         return Kernel.unprivileged(os.uname().release)
-    return Kernel.from_json(probe_as_json())
+    return Kernel.from_json(probe_as_json(nat=nat))
 
 
-def namespaced_kernel() -> tuple[Kernel | None, str]:
+def namespaced_kernel(*, nat: bool = False) -> tuple[Kernel | None, str]:
     """What this kernel lets this user do in a user namespace; or None and why there can be none.
 
     Found in a child, so that this process stays as it is and can still enter one itself.
@@ -71,7 +72,7 @@ def namespaced_kernel() -> tuple[Kernel | None, str]:
 
     def look() -> dict[str, Any]:
         user_namespace.enter()
-        return probe_as_json()
+        return probe_as_json(nat=nat)
 
     found = _in_child(look)
     if isinstance(found, OSError):
@@ -80,13 +81,13 @@ def namespaced_kernel() -> tuple[Kernel | None, str]:
     return (kernel, "") if kernel.privileged else (None, "it would have no privileges")
 
 
-def probe_as_json() -> dict[str, Any]:
+def probe_as_json(*, nat: bool = False) -> dict[str, Any]:
     """The capabilities that `kernel.probe` finds, and ``missing``."""
     import attrs
 
     from linkem_py.kernel.probe import probe
 
-    found = probe()
+    found = probe(nat=nat)
     return {**attrs.asdict(found), "missing": list(found.missing)}
 
 

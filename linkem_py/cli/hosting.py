@@ -25,6 +25,7 @@ from linkem_py.plan.objects import HUB
 if TYPE_CHECKING:
     from linkem_py.control.program import Programs
     from linkem_py.control.wire.states import Description
+    from linkem_py.model import Topology
     from linkem_py.runtime import Applied, Network
 
 EMBEDDED = "embedded"
@@ -81,6 +82,7 @@ async def host(
             asyncio.get_running_loop().add_signal_handler(number, interrupted)
         hosted = await _open(stack, claim, start, options, end)
         facts = await _open_surfaces(stack, claim, hosted, options, stop)
+        facts["gateways"] = gateway_facts(start.topology)
         ready = True
         async with asyncio.TaskGroup() as group:
             showing = group.create_task(_awaited(show(hosted.station, facts)))
@@ -245,6 +247,19 @@ async def _open_mqtt(stack: AsyncExitStack, claim: Claim, station: Station, opti
         MqttControl(station, url, prefix=options.mqtt_prefix, name=claim.name, stats_interval_s=options.stats_interval)
     )
     return addresses or [str(control.url)]
+
+
+def gateway_facts(topology: Topology) -> list[dict[str, Any]]:
+    """The gateways of a topology, and in words what each does. Pure."""
+    return [
+        {
+            "peer": found.name,
+            "inside": found.inside,
+            "outside": found.outside,
+            "nat": None if found.nat is None else str(found.nat),
+        }
+        for found in topology.gateways.values()
+    ]
 
 
 def _facts(claim: Claim, description: Description, mqtt: list[str], topics: str, *, named: bool) -> dict[str, Any]:

@@ -44,6 +44,7 @@ PIECES = (
     Piece("fq_codel", "sch_fq_codel", "NET_SCH_FQ_CODEL", 'queue="fq_codel"'),
     Piece("cake", "sch_cake", "NET_SCH_CAKE", 'queue="cake", shaper="cake"'),
     Piece("ipv6", "ipv6", "IPV6", "IPv6 between peers"),
+    Piece("nat", "nft_nat", "NFT_NAT", "NAT in gateways (with the program nft)"),
 )
 BY_NAME = {piece.name: piece for piece in PIECES}
 

@@ -181,6 +181,11 @@ def lines_of(facts: Mapping[str, Any], paint: Paint, *, detached: bool) -> list[
     lines += columns(rows, paint)
     if len(peers) > _MOST_PEERS:
         lines.append(f"  and {len(peers) - _MOST_PEERS:,} more: linkem show {name}")
+    gateways: list[list[Cell]] = [
+        [(found["peer"], BOLD), f"gateway from {found['inside']} to {found['outside']}, {found['nat'] or 'no NAT'}"]
+        for found in facts.get("gateways", ())
+    ]
+    lines += columns(gateways, paint)
     hints: list[list[Cell]] = [[("mqtt", DIM), address] for address in facts["mqtt"]]
     if facts["topics"]:
         hints.append([("topics", DIM), f"{facts['topics']}/..."])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from linkem_py.errors import KernelError
-from linkem_py.kernel import offload
+from linkem_py.kernel import nftables, offload
 from linkem_py.kernel.answers import SUCCESS, Ack, AcknowledgementsLostError
 from linkem_py.kernel.codec.address import address_message
 from linkem_py.kernel.codec.decode import ClassRow, QdiscRow, class_rows, link_rows, qdisc_rows
@@ -196,6 +196,13 @@ class KernelDriver:
                 if outcome[position] is not None:
                     return
                 continue
+            if isinstance(made, o.Ruleset):
+                if messages and not self._flush(where, operations, messages, owners, outcome):
+                    return
+                outcome[position] = self._ruleset(operation, made)
+                if outcome[position] is not None:
+                    return
+                continue
             if made.ns != where:
                 if messages and not self._flush(where, operations, messages, owners, outcome):
                     return
@@ -304,6 +311,11 @@ class KernelDriver:
         self._indexes[made.name] = {"lo": _LO}
         self._next_index[made.name] = _FIRST_INDEX
         return None
+
+    def _ruleset(self, operation: Operation, made: o.Ruleset) -> Failure | None:
+        load = nftables.unload if operation.verb == "delete" else lambda: nftables.load(made)
+        refusal = self.thread.run(load, self.namespaces[made.ns])
+        return Failure(0, refusal) if refusal else None
 
     def _finish(self, operation: Operation) -> Failure | None:
         """What remains to be done once the kernel has answered."""

@@ -30,6 +30,7 @@ from linkem_py.plan.objects import (
     Redirect,
     Route,
     Rule,
+    Ruleset,
     U32Table,
     Up,
     Veth,
@@ -171,7 +172,7 @@ class FakeDriver:
         elif isinstance(made, Class) and isinstance(old, Class):
             if made.parent != old.parent:
                 return Failure(errno.EINVAL, "Class cannot move")
-        elif isinstance(made, Route) or (isinstance(made, RENEWABLE) and made == old):
+        elif isinstance(made, Route | Ruleset) or (isinstance(made, RENEWABLE) and made == old):
             pass
         elif not _other_action(made, old):
             return NO_CHANGE
@@ -226,7 +227,7 @@ class FakeDriver:
             return None
         if isinstance(made, Bridge | Veth | Ifb):
             return self._device_refusal(made)
-        if isinstance(made, Route | Rule) and not made.dev:
+        if isinstance(made, Route | Rule | Ruleset) and not made.dev:
             return None if ("namespace", made.ns) in self._objects else NO_DEVICE
         if (made.ns, made.dev) not in self._devices:
             return NO_DEVICE

@@ -7,13 +7,14 @@ import errno
 import os
 import struct
 import subprocess
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 import attrs
 
 from linkem_py.errors import KernelError, PrivilegeError
+from linkem_py.kernel import nftables
 from linkem_py.kernel.codec.attributes import text
 from linkem_py.kernel.codec.decode import filter_rows, qdisc_rows
 from linkem_py.kernel.codec.link import bridge_message, ifb_message, link_delete_message, veth_message
@@ -31,7 +32,9 @@ from linkem_py.kernel.codec.tc import (
 from linkem_py.kernel.codec.u32 import decode_u32
 from linkem_py.kernel.namespaces import Namespace, NamespaceThread
 from linkem_py.model.capabilities import Capabilities
+from linkem_py.model.topology import Topology
 from linkem_py.plan import handles
+from linkem_py.plan.nat import ruleset
 from linkem_py.plan.objects import (
     ETH_P_ALL,
     TC_H_CLSACT,
@@ -50,6 +53,7 @@ from linkem_py.plan.objects import (
     Netem,
     Qdisc,
     Redirect,
+    Ruleset,
     U32Key,
     Veth,
 )
@@ -60,12 +64,40 @@ _FLAGS = tuple(name for name in attrs.fields_dict(Capabilities) if name != "rele
 _HEAD = struct.Struct("=IHH8x4xIIII")
 
 
-@cache
-def probe() -> Capabilities:
+def probe(*, nat: bool = False) -> Capabilities:
     """The capabilities of the running kernel. Found once per process; takes some 10 ms.
 
+    `nat` is tried only if asked for, and False otherwise: it loads a dozen modules that most networks do without.
     Without the privilege to make a namespace everything is False.
     """
+    found = _probe()
+    return attrs.evolve(found, nat=_nat()) if nat and found.privileged else found
+
+
+@cache
+def _nat() -> bool:
+    thread = NamespaceThread()
+    try:
+        scratch = thread.create("probe", ())
+        try:
+            return not any(thread.run(partial(nftables.load, made), scratch) for made in _trials())
+        finally:
+            scratch.close()
+    finally:
+        thread.close()
+
+
+def _trials() -> Iterator[Ruleset]:
+    """The rules of NATs that have all there is between them."""
+    topology = Topology("probe")
+    for name in ("full_cone", "symmetric"):
+        topology.add_gateway(name.replace("_", "-"), inside="in", outside="out", nat=name)
+    for name in topology.gateways:
+        yield from ruleset(topology, name)
+
+
+@cache
+def _probe() -> Capabilities:
     release = os.uname().release
     _load_ifb()
     thread = NamespaceThread()
@@ -106,7 +138,7 @@ def _look(scratch: Namespace, release: str) -> Capabilities:
     found = _with(found, kinds)
     found = _with(found, _filters(scratch, found))
     found = _with(found, _netem(scratch, found))
-    return attrs.evolve(found, mixed_duplicate=_mixed_duplicate(scratch, found))
+    return attrs.evolve(found, mixed_duplicate=_mixed_duplicate(scratch, found), nat=False)
 
 
 def _only(release: str, flags: Mapping[str, bool]) -> Capabilities:

@@ -53,7 +53,8 @@ def present(netlink: NetlinkSocket, namespace: str, indexes: Mapping[str, int]) 
             keys.add(("address", namespace, names[address.ifindex], text))
     for route in route_rows(netlink.dump(route_dump_message())):
         host = route.prefixlen == 8 * len(route.destination)
-        if route.table in OUR_TABLES or (route.table == MAIN_TABLE and host and route.ifindex in names):
+        ours = (host or route.gateway) and route.ifindex in names
+        if route.table in OUR_TABLES or (route.table == MAIN_TABLE and ours):
             subnet = f"{ipaddress.ip_address(route.destination)}/{route.prefixlen}"
             keys.add(("route", namespace, route.table, subnet))
     for rule in rule_rows(netlink.dump(rule_dump_message())):

@@ -9,6 +9,7 @@
 #   presets       links, schedules and modifiers by name
 #   scenario      Scenario: several links, what happens on them, for so long
 #   access        Access: the line that all links of a peer's interface share
+#   gateway       Gateway: a peer that forwards; nat: Nat, what it does to addresses and ports
 #   topology      Topology over a networkx graph; Peer, Link, Segment
 #   capabilities  Capabilities: what a kernel can do
 #   durations     90, 90s, 1h
@@ -21,8 +22,10 @@ from linkem_py.model.cross_stream import CrossStream, Packet
 from linkem_py.model.cross_traffic import IMIX, CrossTraffic
 from linkem_py.model.distribution import DelayTable
 from linkem_py.model.durations import format_duration, parse_duration
+from linkem_py.model.gateway import Gateway
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.loss import FourState, GilbertElliott
+from linkem_py.model.nat import Nat
 from linkem_py.model.schedule import (
     OUTAGE,
     Bufferbloat,
@@ -56,6 +59,7 @@ __all__ = [
     "CrossTraffic",
     "DelayTable",
     "FourState",
+    "Gateway",
     "GilbertElliott",
     "Handover",
     "Impairment",
@@ -63,6 +67,7 @@ __all__ = [
     "LinkKey",
     "Markov",
     "Modifier",
+    "Nat",
     "OrnsteinUhlenbeck",
     "Overlay",
     "Packet",

@@ -21,6 +21,7 @@ class Capabilities:
     netem_64bit : netem takes delays in nanoseconds (TCA_NETEM_LATENCY64)
     mixed_duplicate : a duplicating netem may stand beside another netem in one device's tree
     ipv6 : the kernel speaks IPv6
+    nat : nftables translate addresses (and the program nft is there)
     """
 
     release: str = ""
@@ -45,6 +46,7 @@ class Capabilities:
     netem_64bit: bool = True
     mixed_duplicate: bool = True
     ipv6: bool = True
+    nat: bool = True
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -15,7 +15,9 @@ from linkem_py.errors import TopologyError
 from linkem_py.model.access import ACCESS_FIELDS, Access, AccessLink, DownlinkPlace
 from linkem_py.model.addresses import IPAddress, OwnAddresses, host_address, next_free, own_ipv4, own_ipv6
 from linkem_py.model.cross_traffic import CrossTraffic, check_cross_traffic
+from linkem_py.model.gateway import Gateway, check_gateway, nat_of
 from linkem_py.model.impairment import FIELDS, Impairment
+from linkem_py.model.nat import Nat
 from linkem_py.model.rules import check_peer_name, check_segment_name
 from linkem_py.model.schedule.schedule import Schedule, check_schedule
 
@@ -174,6 +176,7 @@ class Topology:
         self._joined: set[tuple[str, str]] = set()  # (peer, segment) of those told to join
         self._reasons: dict[str, dict[str, int]] = {DEFAULT_SEGMENT: {}}  # by segment and peer: its links, a join
         self._accesses: dict[tuple[str, str], AccessLink] = {}  # by (peer, segment)
+        self._gateways: dict[str, Gateway] = {}
         self._peers: dict[str, Peer] = {}
         self._lowered: dict[str, str] = {}
         self._given: frozenset[str] = frozenset()  # peers that were given addresses
@@ -270,6 +273,7 @@ class Topology:
         peer = self.peer(name)
         for link in self.links_of(name):
             self.remove_link(*link.key)
+        self._gateways.pop(name, None)
         for segment in [segment for peer_name, segment in self._joined if peer_name == name]:
             self.leave(name, segment)
         for key in [key for key in self._accesses if key[0] == name]:
@@ -279,6 +283,36 @@ class Topology:
         del self._lowered[name.lower()]
         heapq.heappush(self._free, peer.number)
         self._graph = None
+
+    def add_gateway(
+        self,
+        name: str,
+        *,
+        inside: str,
+        outside: str,
+        nat: Nat | str | None = None,
+        placement: Placement | None = None,
+    ) -> Gateway:
+        """Add a peer that forwards between two segments; it joins both. See docs/gateways.md.
+
+        Peers of the inside that are not on the outside send by it whatever they do not reach by themselves.
+        `nat` is a `Nat` or the name of a preset: ``home``, ``full_cone``, ``symmetric``, ``cgnat``. Segments
+        that are not there yet are added with the next free subnets, as `add_segment` does.
+        """
+        twin = self.copy()
+        twin.add_peer(name, placement=placement)
+        twin.put_gateway(Gateway(name, inside, outside, nat_of(nat, f"gateway {name}")))
+        self.__dict__.update(twin.__dict__)
+        return self._gateways[name]
+
+    def put_gateway(self, gateway: Gateway) -> None:
+        """Make a peer a gateway, or change it."""
+        check_gateway(gateway, [other for other in self._gateways.values() if other.name != gateway.name])
+        for segment in (gateway.inside, gateway.outside):
+            if segment not in self._segments:
+                self._put_segment(self._new_segment(segment))
+            self.join(gateway.name, segment)
+        self._gateways[gateway.name] = gateway
 
     def add_segment(self, name: str, ipv4: str | None = None, ipv6: str | Literal[False] | None = None) -> Segment:
         """Add a segment: a bridge of its own, on which each peer has an interface and addresses of its own.
@@ -333,6 +367,11 @@ class Topology:
     def leave(self, name: str, segment: str) -> None:
         """Take back `join`: without a link on the segment the peer is not on it. Harmless if it never joined."""
         self._check_peer_and_segment(name, segment)
+        gateway = self._gateways.get(name)
+        if gateway is not None and segment in (gateway.inside, gateway.outside):
+            raise TopologyError(
+                "segment", "must not be left by the gateway to or from it", segment, where=f"peer {name}"
+            )
         if (name, segment) in self._joined:
             self._joined.discard((name, segment))
             self._count(name, segment, -1)
@@ -567,6 +606,11 @@ class Topology:
             raise TopologyError("peer", f"is not in the topology; the peers are {_some(self._peers)}", name) from None
 
     @property
+    def gateways(self) -> Mapping[str, Gateway]:
+        """Gateways by the peer's name, in the order added."""
+        return self._gateways
+
+    @property
     def accesses(self) -> Mapping[tuple[str, str], AccessLink]:
         """Access links by (peer, segment), of the interfaces that have one or once had."""
         return self._accesses
@@ -605,6 +649,7 @@ class Topology:
         twin = Topology.__new__(Topology)
         twin.__dict__.update(self.__dict__)
         twin._accesses = dict(self._accesses)
+        twin._gateways = dict(self._gateways)
         twin._peers = dict(self._peers)
         twin._lowered = dict(self._lowered)
         twin._free = list(self._free)

@@ -11,6 +11,8 @@
 #   access       access links: what all links of a peer share
 #   partition    cuts between groups
 #   routing      policy routing of peers on several segments
+#   gateways     ways by peers that forward
+#   nat          what such a peer does to addresses and ports: nftables rules
 #   duplicates   the duplicate rule
 #   desired      topology -> State
 #   scope        the part of the whole that a change of structure is about

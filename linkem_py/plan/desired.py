@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.topology import LinkKey, Topology
-from linkem_py.plan import access, addressing, duplicates, hub, partition, routing
+from linkem_py.plan import access, addressing, duplicates, hub, nat, partition, routing
 from linkem_py.plan.objects import Key, Neighbour, Object, Route
 from linkem_py.plan.partition import Groups
 from linkem_py.plan.requirements import check_access, check_links, unmet_by_partition
@@ -42,7 +42,8 @@ def _everything(planner: Planner, groups: Groups) -> Iterator[Object]:
     divisible = not unmet_by_partition(planner.capabilities)
     yield from hub.hub(topology)
     for peer in peers:
-        yield hub.namespace(peer)
+        yield hub.namespace(topology, peer)
+        yield from nat.ruleset(topology, peer.name)
     for segment in topology.segments.values():
         there = topology.peers_on(segment.name)
         yield from hub.bridges(topology, segment, there)
@@ -119,7 +120,8 @@ def part_of_peer(planner: Planner, name: str, groups: Groups) -> Iterator[Object
     """What there is of one peer beside its ends and links: its namespace, and cuts on others' ports."""
     topology = planner.topology
     if name in topology.peers:
-        yield hub.namespace(topology.peers[name])
+        yield hub.namespace(topology, topology.peers[name])
+        yield from nat.ruleset(topology, name)
         if not unmet_by_partition(planner.capabilities):
             yield from partition.cuts_against(topology, name, groups)
 
@@ -186,9 +188,10 @@ def part_of_carrier(planner: Planner, name: str, segment_name: str) -> Iterator[
 
 
 def part_of_addresses(planner: Planner, name: str, segment_name: str) -> Iterator[Object]:
-    """What a peer's addresses on a segment are in: its own, others' neighbour entries, rules and routes."""
+    """What a peer's addresses on a segment are in: its own, others' neighbour entries, rules, routes, its NAT."""
     topology = planner.topology
     yield from hub.interface(topology.peers[name], topology.segments[segment_name])
+    yield from nat.ruleset(topology, name)
     links = [*topology.links_of(name)]
     trees = part_of_trees(planner, [link.key for link in links if link.segment == segment_name])
     yield from (made for made in trees if isinstance(made, Neighbour))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from linkem_py.model.topology import Peer, Segment, Topology
-from linkem_py.plan import addressing
+from linkem_py.plan import addressing, gateways
 from linkem_py.plan.objects import HUB, Address, Bridge, Forwarding, Namespace, Object, Up, Veth
 
 # bridge-nf-call-* would pass bridged packets to netfilter; the file is there with br_netfilter only.
@@ -63,9 +63,9 @@ def bridges(topology: Topology, segment: Segment, peers: Iterable[Peer]) -> Iter
         yield Up(HUB, far)
 
 
-def namespace(peer: Peer) -> Namespace:
+def namespace(topology: Topology, peer: Peer) -> Namespace:
     """A peer's namespace."""
-    return Namespace(peer.name, PEER_SYSCTLS)
+    return Namespace(peer.name, PEER_SYSCTLS + gateways.forwarding(topology, peer))
 
 
 def joint(topology: Topology, peer: Peer, segment: Segment) -> Iterator[Object]:

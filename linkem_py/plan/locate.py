@@ -22,6 +22,7 @@ from linkem_py.plan.objects import (
     Redirect,
     Route,
     Rule,
+    Ruleset,
     Veth,
 )
 from linkem_py.plan.placement import source_of
@@ -35,7 +36,7 @@ def link_of(topology: Topology, made: Object) -> LinkKey | None:
 
     The link need not be in the topology (it may be about to be added), its peers must.
     """
-    if isinstance(made, Namespace | Bridge | Veth | Forwarding | Rule):
+    if isinstance(made, Namespace | Bridge | Veth | Forwarding | Rule | Ruleset):
         return None
     device = made.name if isinstance(made, Ifb) else made.dev
     isolation = _ISOLATION_DEVICE.fullmatch(device)

@@ -333,6 +333,24 @@ class Rule(NamedTuple):
         return ("rule", self.ns, self.source)
 
 
+class Ruleset(NamedTuple):
+    """Packet filter rules in the language of nft, and the sysctls that are there once the rules are."""
+
+    ns: str
+    text: str
+    sysctls: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def dev(self) -> str:
+        """Empty: rules belong to no interface."""
+        return ""
+
+    @property
+    def key(self) -> Key:
+        """Identity of the object."""
+        return ("ruleset", self.ns)
+
+
 class Neighbour(NamedTuple):
     """A permanent neighbour entry; `address` and `mac` are packed (4 or 16 bytes, 6 bytes)."""
 
@@ -414,7 +432,20 @@ class Filter(NamedTuple):
 
 
 Object: TypeAlias = (
-    Namespace | Bridge | Veth | Ifb | Up | Address | Route | Rule | Neighbour | Forwarding | Qdisc | Class | Filter
+    Namespace
+    | Bridge
+    | Veth
+    | Ifb
+    | Up
+    | Address
+    | Route
+    | Rule
+    | Ruleset
+    | Neighbour
+    | Forwarding
+    | Qdisc
+    | Class
+    | Filter
 )
 
 TC_H_ROOT = 0xFFFFFFFF

@@ -24,6 +24,7 @@ from linkem_py.plan.objects import (
     Object,
     Qdisc,
     Route,
+    Ruleset,
     Veth,
 )
 
@@ -164,6 +165,8 @@ def _changeable(before: Object, after: Object) -> bool:
         return (before.kind, before.parent) == (after.kind, after.parent)
     if isinstance(before, Route) and isinstance(after, Route):
         return before.dev == after.dev
+    if isinstance(before, Ruleset):
+        return True
     return isinstance(before, Filter) and isinstance(after, Filter) and _same_class(before, after)
 
 

@@ -24,7 +24,14 @@ def unmet(topology: Topology, capabilities: Capabilities) -> tuple[str, ...]:
         needed += INGRESS_NEEDS
     needed += unmet_by_placement(topology, capabilities)
     needed += [name for link in topology.accesses.values() for name in _access_needs(link)]
+    if needs_nat(topology):
+        needed.append("nat")
     return tuple(name for name in dict.fromkeys(needed) if not getattr(capabilities, name))
+
+
+def needs_nat(topology: Topology) -> bool:
+    """Whether any gateway translates addresses."""
+    return any(gateway.nat is not None for gateway in topology.gateways.values())
 
 
 def unmet_by_placement(topology: Topology, capabilities: Capabilities) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """Policy routing: what is sent from an address of one segment leaves by that segment.
 
-Only a peer that is on several segments has it. For each it has a table, and a rule that leads there
-from its address. Such a table leads to the segment's own subnet; to the addresses that peers linked
-there have on the peer's other segments, by their address on this one; and to nothing else in the subnets
-of the other segments. About everything else it is silent, so that routes added by hand hold.
+Only a peer that is on several segments has it, and no gateway: a router goes by the destination. For each
+segment it has a table, and a rule that leads there from its address. Such a table leads to the segment's own
+subnet; to the addresses that peers linked there have on the peer's other segments, by their address on this
+one; and to nothing else in the subnets of the other segments. About everything else it is silent, so that
+routes added by hand hold, unless there are gateways (see `plan.gateways`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from linkem_py.model.topology import Link, Peer, Segment, Topology
-from linkem_py.plan import addressing, translate
+from linkem_py.plan import addressing, gateways, translate
 from linkem_py.plan.objects import Route, Rule
 
 
@@ -26,10 +27,12 @@ def routing(topology: Topology, names: Iterable[str]) -> Iterator[Route | Rule]:
     for name in names:
         segments = topology.segments_of(name) if name in topology.peers else []
         if len(segments) > 1:
-            for segment in segments:
+            for segment in segments if name not in topology.gateways else ():
                 yield from _table(
                     topology, topology.peers[name], segment, segments, linked.get((name, segment.name), ())
                 )
+        if segments:
+            yield from gateways.routes(topology, name)
 
 
 def _table(
@@ -62,6 +65,9 @@ def of_link(topology: Topology, link: Link) -> Iterator[Route]:
     if mtu is not None:
         for address in addressing.addresses(segment, far):
             yield _host(link.source, segment, addressing.MAIN_TABLE, address, mtu)
+    yield from gateways.of_link(topology, link)
+    if link.source in topology.gateways:
+        return
     if len(topology.segments) > 1 and len(topology.segments_of(link.source)) > 1:
         yield from _ways(topology, link.source, segment, far, mtu)
 
@@ -96,8 +102,13 @@ def _linked(topology: Topology) -> dict[tuple[str, str], dict[str, None]]:
 
 
 def concerned(topology: Topology, names: Iterable[str]) -> dict[str, None]:
-    """The peers whose routing may change when these come to segments or leave them: they, and those linked to them."""
+    """The peers whose routing may change when these come to segments or leave them: they, and those linked to them.
+
+    A gateway among them concerns everybody.
+    """
     wanted = dict.fromkeys(names)
+    if not wanted.keys().isdisjoint(topology.gateways):
+        return dict.fromkeys(topology.peers)
     far = {
         end: None
         for source, destination, _ in topology.links

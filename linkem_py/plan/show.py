@@ -32,6 +32,7 @@ from linkem_py.plan.objects import (
     Qdisc,
     Route,
     Rule,
+    Ruleset,
     Up,
     Veth,
 )
@@ -56,7 +57,7 @@ def describe(operation: Operation) -> str:
     return f"{verb} {_part(made)} on {made.dev} in {_where(made.ns)}"
 
 
-def _part(made: Address | Route | Rule | Neighbour | Forwarding | Qdisc | Class | Filter) -> str:
+def _part(made: Address | Route | Rule | Ruleset | Neighbour | Forwarding | Qdisc | Class | Filter) -> str:
     if isinstance(made, Qdisc):
         return f"qdisc {made.kind} {handles.describe(made.handle)}"
     if isinstance(made, Class):
@@ -68,10 +69,14 @@ def _part(made: Address | Route | Rule | Neighbour | Forwarding | Qdisc | Class 
     if isinstance(made, Neighbour):
         return f"neighbour {ipaddress.ip_address(made.address)} at {made.mac.hex(':')}"
     if isinstance(made, Route):
-        if made.table == addressing.MAIN_TABLE:  # all of them lead to single addresses on the link
+        if made.table == addressing.MAIN_TABLE and made.gateway:
+            return f"route to {made.destination} via {made.gateway}"
+        if made.table == addressing.MAIN_TABLE:  # all others there lead to single addresses on the link
             return f"route to {made.destination.partition('/')[0]}"
         way = f"via {made.gateway}" if made.gateway else "direct" if made.dev else "unreachable"
         return f"route to {made.destination} in table {made.table}, {way}"
+    if isinstance(made, Ruleset):
+        return "NAT rules"
     if isinstance(made, Rule):
         return f"rule from {made.source} to table {made.table}"
     return f"forwarding entry {made.mac.hex(':')}"
@@ -106,6 +111,7 @@ _COUNTED = {
     "Address": ("address", "addresses"),
     "Route": ("route", "routes"),
     "Rule": ("rule", "rules"),
+    "Ruleset": ("NAT", "NATs"),
     "Neighbour": ("neighbour", "neighbours"),
     "Forwarding": ("forwarding entry", "forwarding entries"),
     "Qdisc": ("qdisc", "qdiscs"),
@@ -115,7 +121,7 @@ _COUNTED = {
 
 
 def _messages(made: Object) -> int:
-    if isinstance(made, Namespace):
+    if isinstance(made, Namespace | Ruleset):
         return 0
     # A pair: one message for both ends, then the flags of each port; a second master.
     return (4 if made.peer_master else 2) if isinstance(made, Veth) else 1
@@ -145,10 +151,18 @@ class _Tree:
                 yield _where(made.name)
                 for path, value in made.sysctls:
                     yield f"  sysctl {path.removeprefix('?')} = {value}" + (", if there" if path[0] == "?" else "")
+                yield from self.gateway(made.name)
                 for held in self.on.get((made.name, ""), ()):
                     yield f"  {_part(held)}"  # type: ignore[arg-type]
+                    if isinstance(held, Ruleset):
+                        yield from _rules(held)
                 for device in self.devices.get(made.name, ()):
                     yield from self.device(made.name, device)
+
+    def gateway(self, name: str) -> Iterator[str]:
+        found = self.topology.gateways.get(name)
+        if found is not None:
+            yield f"  gateway from {found.inside} to {found.outside}, {'no NAT' if found.nat is None else found.nat}"
 
     def device(self, ns: str, made: Bridge | Veth | Ifb) -> Iterator[str]:
         ends = [(made.name, "")]
@@ -206,6 +220,12 @@ class _Tree:
             return ""  # the class above says it
         key = link_of(self.topology, made)
         return f" -> {key[0]}->{key[1]}" if key else ""
+
+
+def _rules(made: Ruleset) -> Iterator[str]:
+    for path, value in made.sysctls:
+        yield f"    sysctl {path} = {value}"
+    yield from (f"    {line}" for line in made.text.splitlines())
 
 
 def _port(master: str, flood: bool) -> str:

@@ -24,6 +24,7 @@ from linkem_py.errors import (
 )
 from linkem_py.kernel.driver import KernelDriver
 from linkem_py.kernel.namespaces import Namespace, no_privileges
+from linkem_py.kernel.nftables import find_nft
 from linkem_py.kernel.probe import probe
 from linkem_py.model.access import DownlinkPlace
 from linkem_py.model.capabilities import Capabilities
@@ -41,6 +42,7 @@ from linkem_py.plan.partition import Groups
 from linkem_py.plan.requirements import (
     check_access,
     check_links,
+    needs_nat,
     notes,
     unmet,
     unmet_by_partition,
@@ -97,7 +99,7 @@ class Network:
     record_stats_s : counters every so many seconds; None: none
 
     Raises (on entering) `PrivilegeError`, `CapabilityError`, `DuplicateRestrictionError`,
-    `OperationError`.
+    `OperationError`; `ToolMissingError`, if a gateway has NAT and there is no nft.
     """
 
     def __init__(
@@ -680,7 +682,7 @@ class Network:
         return KernelDriver(self._link_of)
 
     def _probe(self) -> Capabilities:
-        return probe()
+        return probe(nat=needs_nat(self.topology))
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -691,6 +693,12 @@ class Network:
         if not capabilities.privileged:
             raise PrivilegeError(no_privileges())
         missing = unmet(self.topology, capabilities)
+        if "nat" in missing:
+            find_nft()
+            raise CapabilityError(
+                f"the kernel {capabilities.release} lacks {', '.join(missing)}, which topology {self.topology.name!r} "
+                "needs: a user-mode kernel made by linkem kernel build has it, Debian's has not"
+            )
         if missing:
             raise CapabilityError(self._lacks(missing, f"topology {self.topology.name!r}"))
         if not capabilities.ipv6 and any(segment.ipv6 for segment in self.topology.segments.values()):

@@ -191,7 +191,7 @@ def test_a_guest_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch)
         raise GuestError("no memory")
 
     here = Facts(host=kernel("netem"), guests=(GuestKernel(Path("/opt/linux"), "6.1", None, "package"),))
-    monkeypatch.setattr(facts, "find_facts", lambda _asked: here)
+    monkeypatch.setattr(facts, "find_facts", lambda _asked, nat: here)
     monkeypatch.setattr(linkem_py.guest, "run_in_guest", refuse)
     found = doctor.examine(try_guest=True)
     assert (found.guest_error, found.outlook[0]) == ("no memory", False)

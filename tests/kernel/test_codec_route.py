@@ -46,6 +46,13 @@ def test_what_is_encoded_is_decoded(route: Route, mtu: int, advmss: int, index: 
     assert list(route_rows([message])) == [row(route._replace(mtu=mtu, advmss=advmss), index)]
 
 
+@pytest.mark.parametrize(("destination", "gateway"), [("0.0.0.0/0", "10.0.0.2"), ("::/0", "fd00::2")])
+def test_a_default_route_leads_to_an_address_of_zeros_in_both_families(destination: str, gateway: str) -> None:
+    (found,) = route_rows([route_message("create", Route("p1", "eth0", MAIN_TABLE, destination, gateway), 3)])
+    assert (str(ipaddress.ip_address(found.destination)), found.prefixlen) == (destination.removesuffix("/0"), 0)
+    assert found.gateway == ipaddress.ip_address(gateway).packed
+
+
 def test_other_routes_are_left_out() -> None:
     for name in ("route4_mtu", "route6_mtu"):  # not static
         assert not list(route_rows([recorded(name)]))

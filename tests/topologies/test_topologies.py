@@ -7,7 +7,7 @@ import networkx as nx
 import pytest
 
 import topologies
-from linkem_py import Capabilities, Topology, TopologyError
+from linkem_py import Capabilities, Nat, Topology, TopologyError
 from linkem_py.model import presets
 from linkem_py.plan import desired
 
@@ -148,6 +148,21 @@ def test_bonding_topologies_have_two_peers_and_a_segment_for_each_link(name: str
     assert list(topology.segments) == segments
     assert len(topology.peers) == 2
     assert len(topology.links) == 2 * len(segments)
+
+
+def test_home_nat_has_a_carrier_before_one_of_two_homes() -> None:
+    topology = make("home_nat", bob="symmetric")
+    found = {name: (gateway.inside, gateway.outside, gateway.nat) for name, gateway in topology.gateways.items()}
+    assert found == {
+        "alice-router": ("alices", "wan", Nat.named("home")),
+        "bob-router": ("bobs", "access", Nat.named("symmetric")),
+        "carrier": ("access", "wan", Nat.named("cgnat")),
+    }
+    assert str(topology.segments["access"].ipv4) == "100.64.0.0/10"
+    assert topology.link("bob-router", "carrier", segment="access").impairment == presets.pair("lte")[0].impairment
+    for wrong in ("alice", "bob", "carrier"):
+        with pytest.raises(TopologyError, match="nat is unknown"):
+            make("home_nat", **{wrong: "symetric"})
 
 
 def test_bonded_stress_can_be_scaled() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from socket import ntohs
+from socket import AF_INET6, ntohs
 from typing import NamedTuple
 
 from linkem_py.kernel.codec.attributes import find_attributes
@@ -267,14 +267,14 @@ class RuleRow(NamedTuple):
 def route_rows(messages: Iterable[bytes]) -> Iterator[RouteRow]:
     """Rows of a route dump: the static ones, as are all that we make."""
     for data in messages:
-        _, prefixlen, _, _, table, protocol, _, _, _ = _RTMSG.unpack_from(data, _HEADER_BYTES)
+        family, prefixlen, _, _, table, protocol, _, _, _ = _RTMSG.unpack_from(data, _HEADER_BYTES)
         if protocol != RTPROT_STATIC:
             continue
         found = find_attributes(data, _HEADER_BYTES + _RTMSG.size, len(data))
         metrics = find_attributes(data, *found.get(RTA_METRICS, (0, 0)))
         yield RouteRow(
             _number(data, found, RTA_TABLE) or table,
-            _bytes(data, found, RTA_DST),
+            _bytes(data, found, RTA_DST) or bytes(16 if family == AF_INET6 else 4),  # a default route has none
             prefixlen,
             _number(data, found, RTA_OIF),
             _bytes(data, found, RTA_GATEWAY),

@@ -8,7 +8,9 @@ from typing import Any
 import attrs
 
 from linkem_py.errors import TopologyError
+from linkem_py.model.gateway import Gateway
 from linkem_py.model.impairment import Impairment
+from linkem_py.model.nat import Nat
 from linkem_py.model.topology import DEFAULT_SEGMENT, LinkKey, Topology
 from linkem_py.runtime.recording import values
 
@@ -20,7 +22,7 @@ def topology_json(topology: Topology) -> dict[str, Any]:
 
     ``joined`` has the (peer, segment) that stay without a link there, ``numbers`` those of the peers, if
     they are not 1, 2, 3 and so on, ``placement`` the peers whose queues are not their own, ``access`` the access
-    links, ``addresses`` those that peers were given in place of their numbers'.
+    links, ``gateways`` the peers that forward, ``addresses`` those that peers were given in place of their numbers'.
     """
     line: dict[str, Any] = {
         "name": topology.name,
@@ -45,6 +47,12 @@ def topology_json(topology: Topology) -> dict[str, Any]:
         line["access"] = [
             {"peer": peer, "segment": segment, **values.access_json(link.access)}
             for (peer, segment), link in topology.accesses.items()
+        ]
+    if topology.gateways:
+        line["gateways"] = [
+            {"peer": found.name, "inside": found.inside, "outside": found.outside}
+            | ({} if found.nat is None else {"nat": attrs.asdict(found.nat)})
+            for found in topology.gateways.values()
         ]
     numbers = [peer.number for peer in topology.peers.values()]
     if numbers != list(range(1, len(numbers) + 1)):
@@ -76,6 +84,8 @@ def topology_of(data: Any) -> Topology:
         topology.join(*pair)
     for access in values.items(data, "access", default=()):
         topology.set_access(**_access(access))
+    for gateway in values.items(data, "gateways", default=()):
+        topology.put_gateway(_gateway(gateway))
     for key, impairment in links:
         topology.add_link(key[0], key[1], impairment, segment=key[2])
     topology.place(dict(map(_address, values.items(data, "addresses", default=()))))
@@ -87,6 +97,16 @@ def _access(data: Any) -> dict[str, Any]:
         raise TopologyError("access", "must be an object with a peer", data)
     fields = {name: value for name, value in data.items() if name != "peer"}
     return {"name": data["peer"], **fields}
+
+
+def _gateway(data: Any) -> Gateway:
+    if not isinstance(data, dict) or not isinstance(data.get("peer"), str):
+        raise TopologyError("gateways", "must be objects with a peer", data)
+    nat = data.get("nat", None)
+    if nat is not None and not isinstance(nat, dict):
+        raise TopologyError("nat", "must be an object", nat)
+    made = None if nat is None else Nat.named("home", **nat)
+    return Gateway(data["peer"], data.get("inside", ""), data.get("outside", ""), made)
 
 
 def with_ceiling(topology: Topology, key: LinkKey, rate_kbit: float) -> None:
