@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from linkem_py.cli import described, kernel, network_arguments
+from linkem_py.cli import described, kernel, network_arguments, virtual
 from linkem_py.cli.errors import UsageError
 
 USAGE = 2  # exit status
@@ -139,6 +139,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--report", metavar="FOLDER", help="write the report there: tables, plots, JSON")
     network_arguments.recorded(command)
     _kernel(command)
+    virtual.add_arguments(command)
     _json(command)
     _quiet(command)
 
@@ -148,6 +149,7 @@ def _up(command: argparse.ArgumentParser) -> None:
     network_arguments.up(command)
     network_arguments.recorded(command)
     _kernel(command)
+    virtual.add_arguments(command)
     _json(command)
     _quiet(command)
 
@@ -156,6 +158,7 @@ def _replay(command: argparse.ArgumentParser) -> None:
     network_arguments.replay(command)
     network_arguments.recorded(command)
     _kernel(command)
+    virtual.add_arguments(command)
     _json(command)
     _quiet(command)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from linkem_py.cli import arguments, kernel_choice, start
+from linkem_py.cli import start, virtual
 from linkem_py.cli.console import notice, print_json
 from linkem_py.cli.errors import UsageError
-from linkem_py.cli.kernel_choice import Decision, Place
+from linkem_py.cli.kernel_choice import Place
 
 if TYPE_CHECKING:
     from linkem_py.model import Topology
@@ -33,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         # was there before it started is the host's.
         Path(options.report).mkdir(parents=True, exist_ok=True)
     if decision.place is Place.GUEST:
-        return _in_guest(options, decision)
+        return virtual.in_guest(options, decision)
     import asyncio
 
     with start.warnings_as_notices(quiet=options.quiet or options.json):
@@ -55,26 +54,6 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--report is for a measurement, and with a command nothing is measured")
 
 
-def _in_guest(options: argparse.Namespace, decision: Decision) -> int:
-    """The same command line once more, in a guest; its output and exit status are passed on."""
-    from linkem_py.guest import run_in_guest
-
-    notice(decision.notice, quiet=options.quiet or options.json or not decision.notice)
-    head, command = arguments.split(options.words)
-    words = [*head, "--kernel", kernel_choice.HOST]
-    if command is not None:
-        words += ["--", *command]
-    try:
-        return run_in_guest(
-            [sys.executable, "-m", start.MODULE, *words],
-            kernel=decision.guest,
-            memory=options.memory,
-            hand_over=options.owner,  # or a caller would be left without its standard output
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
 # --- measuring -----------------------------------------------------------------------------------
 
 
@@ -83,7 +62,7 @@ async def _measured(topology: Topology, options: argparse.Namespace, duration_s:
     from linkem_py.report import calibrate, measure
     from linkem_py.runtime import Network
 
-    with shown_progress(off=options.quiet or options.json) as progress:
+    with shown_progress(off=options.quiet or options.json or options.virtual_time) as progress:
         progress("calibrating", 0.0)
         machine = await calibrate()  # before the network's schedules begin
         progress("calibrating", 1.0)

@@ -8,6 +8,7 @@
 #   presets       links, schedules and modifiers by name
 #   scenario      Scenario: several links, what happens on them, for so long
 #   topology      Topology over a networkx graph; Peer, Link, Segment
+#   default_rate  a rate for links that have none
 #   capabilities  Capabilities: what a kernel can do
 #   durations     90, 90s, 1h
 #   rules         the validators they share

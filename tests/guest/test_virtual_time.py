@@ -13,7 +13,7 @@ from linkem_py.guest import run_in_guest
 from linkem_py.guest.kernels import VARIABLE as KERNEL_VARIABLE
 from linkem_py.guest.kernels import find_virtual_time_kernel, has_option
 from linkem_py.guest.peek import Peek, symbols
-from linkem_py.guest.virtual_time import GuestStalledError, Passed, VirtualTime, Watchdog
+from linkem_py.guest.virtual_time import GuestStalledError, Passed, VirtualTime, Watchdog, parse_rate
 from tests.guest.support import run
 
 # Two runs may differ by what the clock's reading costs (256 ns), and by failed system calls (1 us).
@@ -157,7 +157,12 @@ def test_a_kernel_without_the_option_is_an_error_that_says_how_to_get_one(
         (["--start", "yesterday", "--virtual-time"], "must be a date"),
         (["--start", "1950-01-01", "--virtual-time"], "must be between 1971 and 2200"),
         (["--stall", "0", "--virtual-time"], "must be a number of seconds above 0"),
-        (["--stall", "5"], "--start and --stall need --virtual-time"),
+        (
+            ["--default-rate", "fast", "--virtual-time"],
+            "must be a rate from 1k on, such as 500M or 1G, or none: 'fast'",
+        ),
+        (["--default-rate", "1G"], "--default-rate need --virtual-time"),
+        (["--stall", "5"], "--start, --stall and --default-rate need --virtual-time"),
     ],
 )
 def test_wrong_options_are_named(words: list[str], said: str) -> None:
@@ -175,6 +180,25 @@ def test_the_kernel_boots_before_the_start() -> None:
         "time-travel=inf-cpu",
         f"time-travel-start={(1924992000 - 60) * 10**9}",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "rate_kbit"),
+    [("1G", 1e6), ("2.5M", 2500), ("64kbit", 64), ("1 Gbit/s", 1e6), (".5M", 500), ("none", None)],
+)
+def test_rates_are_read_as_people_write_them(text: str, rate_kbit: float | None) -> None:
+    assert parse_rate(text) == rate_kbit
+
+
+@pytest.mark.parametrize("text", ["", "0M", "1", "0.1k", "-1M", "90000G", "1 T", "G"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a rate"):
+        parse_rate(text)
+
+
+def test_the_environment_says_what_the_rate_is() -> None:
+    assert VirtualTime().environment({"A": "b"})["LINKEM_DEFAULT_RATE_KBIT"] == "1e+06"
+    assert VirtualTime(default_rate_kbit=None).environment({})["LINKEM_DEFAULT_RATE_KBIT"] == ""
 
 
 def test_what_has_passed_reads_well() -> None:
