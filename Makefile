@@ -34,7 +34,7 @@ format: setup
 
 bench: setup
 	@.ci/with-kernel .venv/bin/python -m benchmarks
-	@.venv/bin/python -m benchmarks control_of_a_guest --json build/bench-guest.json
+	@.venv/bin/python -m benchmarks control_of_a_guest virtual_time --json build/bench-guest.json
 
 clean:
 	@rm -rf build dist .coverage .coverage.* htmlcov .hypothesis

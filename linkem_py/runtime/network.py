@@ -556,9 +556,8 @@ class Network:
             self.topology = self.topology.without_ipv6()
             self.notes += (f"ipv6: Linux {capabilities.release} has no IPv6 here: peers have IPv4 addresses only",)
         if self._default_rate_kbit is not None and self._unrated:
-            self.notes += (
-                f"rate: {self._unrated} links without a rate have {self._default_rate_kbit / 1000:g} Mbit/s in virtual time",
-            )
+            rate = f"{self._default_rate_kbit / 1000:g} Mbit/s"
+            self.notes += (f"rate: time is virtual, and links without a rate have {rate} ({self._unrated} of them)",)
         self._note(self.topology.links.values())
 
     def _lacks(self, missing: Sequence[str], what: str) -> str:

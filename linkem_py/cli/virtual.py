@@ -1,0 +1,127 @@
+"""``--virtual-time``: the same command line once more, in a guest in which waiting takes no time."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from linkem_py.cli import kernel_choice
+from linkem_py.cli.console import notice
+from linkem_py.cli.errors import UsageError
+from linkem_py.cli.kernel_choice import Decision, Place
+
+if TYPE_CHECKING:
+    from linkem_py.guest import VirtualTime
+    from linkem_py.guest.virtual_time import Passed
+
+MODULE = "linkem_py.cli.main"
+_VARIABLE = "LINKEM_VIRTUAL_TIME"  # linkem_py.guest has it too: not imported for its own sake
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options."""
+    command.add_argument(
+        "--virtual-time", action="store_true",
+        help="in a guest kernel in which waiting takes no time (linkem kernel build makes one)",
+    )  # fmt: skip
+    command.add_argument(
+        "--default-rate", metavar="RATE", type=_rate,
+        help="in virtual time: of links without a rate, such as 500M, or none (1G)",
+    )  # fmt: skip
+
+
+def _rate(text: str) -> tuple[float | None]:
+    from linkem_py.guest.virtual_time import parse_rate
+
+    # In a tuple: none is a rate, too.
+    try:
+        return (parse_rate(text),)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def is_wanted(options: argparse.Namespace) -> bool:
+    """Whether it was asked for and is not here yet. Raises `UsageError` for options that do not go together."""
+    if not options.virtual_time:
+        if options.default_rate is not None:
+            raise UsageError("--default-rate needs --virtual-time")
+        return False
+    return os.environ.get(_VARIABLE) != "1"
+
+
+def decide(options: argparse.Namespace) -> Decision:
+    """The guest to run in. Raises `UsageError` and `GuestUnavailableError`."""
+    from linkem_py.guest import find_virtual_time_kernel
+
+    if options.kernel == kernel_choice.HOST:
+        raise UsageError("--virtual-time needs a guest kernel, and --kernel host is this one")
+    path = None if options.kernel in (kernel_choice.AUTO, kernel_choice.GUEST) else options.kernel
+    return Decision(place=Place.GUEST, guest=find_virtual_time_kernel(path))
+
+
+def check_surfaces(options: argparse.Namespace) -> None:
+    """Nobody outside can reach a network in virtual time. Raises `UsageError`."""
+    if options.virtual_time and (options.detach or options.mqtt is not None):
+        raise UsageError(
+            f"--virtual-time does not go with {'--detach' if options.detach else '--mqtt'}: "
+            "what lives in real time cannot reach a network for which hours pass in seconds"
+        )
+
+
+def check_end(options: argparse.Namespace, duration_s: float | None) -> None:
+    """A network that stays up in virtual time has to end by itself. Raises `UsageError`."""
+    if options.virtual_time and duration_s is None:
+        raise UsageError("--virtual-time needs --duration: there would be no end")
+
+
+def repeat_randomness(seed: int | None) -> None:
+    """In virtual time what draws from `random` draws the same in every run."""
+    if os.environ.get(_VARIABLE) == "1":
+        random.seed(0 if seed is None else seed)
+
+
+def in_guest(options: argparse.Namespace, decision: Decision) -> int:
+    """The same command line once more, in a guest; its output and exit status are passed on."""
+    from linkem_py.cli.arguments import split
+    from linkem_py.guest import run_in_guest
+
+    quiet = options.quiet or options.json
+    notice(decision.notice, quiet=quiet or not decision.notice)
+    head, command = split(options.words)
+    words = [*head, "--kernel", kernel_choice.HOST]
+    if command is not None:
+        words += ["--", *command]
+    try:
+        return run_in_guest(
+            [sys.executable, "-m", MODULE, *words],
+            kernel=decision.guest,
+            memory=options.memory,
+            hand_over=options.owner,  # or a caller would be left without its standard output
+            virtual=_virtual_time(options, _teller(quiet=quiet)) if options.virtual_time else None,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _virtual_time(options: argparse.Namespace, tell: Callable[[Passed], object]) -> VirtualTime:
+    from linkem_py.guest import VirtualTime
+
+    if options.default_rate is None:
+        return VirtualTime(tell=tell)
+    (rate_kbit,) = options.default_rate
+    return VirtualTime(default_rate_kbit=rate_kbit, tell=tell)
+
+
+def _teller(*, quiet: bool) -> Callable[[Passed], object]:
+    # Standard error is handed over with the command's end, and this comes after it.
+    kept = os.dup(2)
+
+    def tell(passed: Passed) -> None:
+        if not quiet:
+            os.write(kept, f"linkem: {passed}\n".encode())
+
+    return tell
