@@ -82,7 +82,7 @@ async def drive(seconds: float, flow_kbit: float) -> None:
 def _socket(net: Network, peer: str, segment: str) -> socket.socket:
     """Bound to the peer's address on a segment, and connected to the other's there; what arrives is thrown away."""
     other = "home" if peer == "car" else "car"
-    sock = net.peer(peer).socket(socket.AF_INET, socket.SOCK_DGRAM, segment=segment)
+    sock = net.peer(peer).socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     sock.setblocking(False)
     sock.bind((net.names[f"{peer}.{segment}"][0], PORT))

@@ -62,8 +62,8 @@ def topology() -> Topology:
     return made
 
 
-async def cut_and_heal(network: Network, rng: random.Random) -> int:
-    """Partitions at random, one after the other. Endless; the count so far is in the network's journal."""
+async def cut_and_heal(network: Network, rng: random.Random) -> None:
+    """Partitions at random, one after the other, without end."""
     while True:
         await asyncio.sleep(rng.uniform(2, 20))
         groups: list[set[str]] = [set(), set(), set()]
@@ -78,14 +78,9 @@ async def cut_and_heal(network: Network, rng: random.Random) -> int:
 async def run(seconds: float, *, seed: int = 1, bug: bool = False) -> Outcome:
     """All of it, for so long."""
     claims: list[Claim] = []
-    partitions = 0
-
-    def count(what: str) -> None:
-        nonlocal partitions
-        partitions += what == "partition"
-
+    changes: list[str] = []
     async with Network(topology(), seed=seed) as network, asyncio.TaskGroup() as group:
-        network.subscribe(lambda applied: count(applied.what))
+        network.subscribe(lambda applied: changes.append(applied.what))
         began = asyncio.get_running_loop().time()
         addresses = {name: network.peer(name).address for name in NAMES}
         with ExitStack() as sockets:
@@ -99,7 +94,7 @@ async def run(seconds: float, *, seed: int = 1, bug: bool = False) -> Outcome:
             for task in tasks:
                 task.cancel()
     moved = [attrs.evolve(claim, start_s=claim.start_s - began, end_s=claim.end_s - began) for claim in claims]
-    return Outcome(moved, partitions, seconds)
+    return Outcome(moved, changes.count("partition"), seconds)
 
 
 def main() -> int:
