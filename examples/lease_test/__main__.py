@@ -25,7 +25,8 @@ from examples.lease_test.lease import PORT, Claim, Node, conflict, led_s
 from linkem_py import Impairment, LinkemError, Network, Topology
 
 NAMES = ("ada", "bob", "cid", "dan", "eve")
-LINK = Impairment(delay_ms=60, jitter_ms=20, loss_pct=1)
+NEAR = Impairment(delay_ms=20, jitter_ms=5, loss_pct=1)
+FAR = Impairment(delay_ms=150, jitter_ms=20, loss_pct=1)  # to and from the last one
 
 
 @attrs.frozen
@@ -58,7 +59,7 @@ def topology() -> Topology:
         made.add_peer(name)
     for index, name in enumerate(NAMES):
         for other in NAMES[:index]:
-            made.connect(name, other, LINK)
+            made.connect(name, other, FAR if name == NAMES[-1] else NEAR)
     return made
 
 

@@ -39,7 +39,7 @@ class Node(asyncio.DatagramProtocol):
         self._claims = claims
         self._bug = bug
         self._random = random.Random(f"{seed} {name}")
-        self._promised, self._promised_until_s = "", 0.0
+        self._promised, self._promised_until_s = ("", 0), 0.0  # to whom, in which of its rounds
         self._round, self._asked_s = 0, 0.0
         self._votes: set[str] = set()
         self._leads_until_s = 0.0
@@ -50,36 +50,47 @@ class Node(asyncio.DatagramProtocol):
         self._transport, _ = await self._loop.create_datagram_endpoint(lambda: self, sock=sock)
         try:
             while True:
-                leads = self._leads_until_s > self._loop.time()
-                await asyncio.sleep(RENEW_S if leads else self._random.uniform(0.2, 1.5))
-                if self._vote(self.name):
-                    self._ask()
+                await asyncio.sleep(self._pause_s())
+                if self._leads_until_s < self._loop.time():
+                    self._tell_all("forget")  # those who voted for it in vain are free to vote for others
+                if self._vote(self.name, self._round + 1):
+                    self._round += 1
+                    self._asked_s = self._loop.time()
+                    self._votes = {self.name}
+                    self._tell_all("ask")
         finally:
             self._transport.close()
 
-    def _vote(self, candidate: str) -> bool:
+    def _pause_s(self) -> float:
+        now = self._loop.time()
+        if self._leads_until_s > now:
+            return RENEW_S
+        others_s = 0.0 if self._promised[0] == self.name else max(0.0, self._promised_until_s - now)
+        return others_s + self._random.uniform(0.5, 3)
+
+    def _vote(self, candidate: str, number: int) -> bool:
         """Promise `candidate` the next `LEASE_S`, unless another has been promised them."""
         now = self._loop.time()
-        if self._promised != candidate and now < self._promised_until_s:
+        if self._promised[0] != candidate and now < self._promised_until_s:
             return False
-        self._promised, self._promised_until_s = candidate, now + LEASE_S
+        self._promised, self._promised_until_s = (candidate, number), now + LEASE_S
         return True
 
-    def _ask(self) -> None:
-        self._round += 1
-        self._asked_s = self._loop.time()
-        self._votes = {self.name}
+    def _tell_all(self, word: str) -> None:
         for address in self._others:
-            self._transport.sendto(f"ask {self._round}".encode(), (address, PORT))
+            self._transport.sendto(f"{word} {self._round}".encode(), (address, PORT))
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        """A question, or an answer to the latest one."""
+        """A question, an answer to the latest one, or that an earlier one was in vain."""
         word, number = data.decode().split()
-        other = self._names[addr[0]]
+        other, asked = self._names[addr[0]], int(number)
         if word == "ask":
-            if self._vote(other):
-                self._transport.sendto(f"yes {number}".encode(), addr)
-        elif int(number) == self._round:
+            if self._vote(other, asked):
+                self._transport.sendto(f"yes {asked}".encode(), addr)
+        elif word == "forget":
+            if self._promised == (other, asked):
+                self._promised_until_s = 0.0
+        elif asked == self._round:
             self._votes.add(other)
             if len(self._votes) == self._majority:
                 self._lead()
