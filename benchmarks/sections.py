@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 import networkx as nx
 
 from benchmarks import iproute2, pyroute2_calls
+from benchmarks.access import access
 from benchmarks.control import control, control_of_a_guest
 from benchmarks.measure import Row, available_kb, median_of, percentile, send_many, wait_until_freed
 from benchmarks.schedules import schedules
+from benchmarks.shaping import shaping
 from benchmarks.virtual_time import virtual_time
 from linkem_py import Impairment, Network, Topology
 from linkem_py.kernel.driver import KernelDriver
@@ -277,6 +279,8 @@ SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
     "classification": classification,
     "many_peers": many_peers,
     "schedules": schedules,
+    "shaping": shaping,
+    "access": access,
     "control": control,
     "control_of_a_guest": control_of_a_guest,
     "virtual_time": virtual_time,

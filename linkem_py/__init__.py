@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from linkem_py.control import MqttControl
+    from linkem_py.control import Metrics, MqttControl
     from linkem_py.errors import (
         CapabilityError,
         ControlError,
@@ -26,15 +26,38 @@ if TYPE_CHECKING:
         ToolMissingError,
         TopologyError,
     )
-    from linkem_py.model import Capabilities, DelayTable, FourState, GilbertElliott, Impairment, Link, Slot, Topology
-    from linkem_py.runtime import Applied, CapabilityWarning, LinkStats, Network, NetworkPeer, NetworkStats, read_trace
+    from linkem_py.model import (
+        Access,
+        Capabilities,
+        CrossTraffic,
+        DelayTable,
+        FourState,
+        GilbertElliott,
+        Impairment,
+        Link,
+        Slot,
+        Topology,
+    )
+    from linkem_py.runtime import (
+        Applied,
+        CapabilityWarning,
+        CrossTrafficStats,
+        LinkStats,
+        Network,
+        NetworkPeer,
+        NetworkStats,
+        read_trace,
+    )
 
 __all__ = [
+    "Access",
     "Applied",
     "Capabilities",
     "CapabilityError",
     "CapabilityWarning",
     "ControlError",
+    "CrossTraffic",
+    "CrossTrafficStats",
     "DelayTable",
     "DuplicateRestrictionError",
     "FourState",
@@ -46,6 +69,7 @@ __all__ = [
     "Link",
     "LinkStats",
     "LinkemError",
+    "Metrics",
     "MqttControl",
     "Network",
     "NetworkPeer",
@@ -63,9 +87,29 @@ __all__ = [
 ]
 
 _PACKAGES = {
-    "control": {"MqttControl"},
-    "model": {"Capabilities", "DelayTable", "FourState", "GilbertElliott", "Impairment", "Link", "Slot", "Topology"},
-    "runtime": {"Applied", "CapabilityWarning", "LinkStats", "Network", "NetworkPeer", "NetworkStats", "read_trace"},
+    "control": {"Metrics", "MqttControl"},
+    "model": {
+        "Access",
+        "Capabilities",
+        "CrossTraffic",
+        "DelayTable",
+        "FourState",
+        "GilbertElliott",
+        "Impairment",
+        "Link",
+        "Slot",
+        "Topology",
+    },
+    "runtime": {
+        "Applied",
+        "CapabilityWarning",
+        "CrossTrafficStats",
+        "LinkStats",
+        "Network",
+        "NetworkPeer",
+        "NetworkStats",
+        "read_trace",
+    },
 }
 
 

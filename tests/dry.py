@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -53,6 +54,55 @@ class DryDriver(FakeDriver):
         return super()._one(operation)
 
 
+class DrySocket:
+    """Takes packets and remembers their sizes.
+
+    Attributes
+    ----------
+    sizes : bytes of payload of each packet
+    error : what sending raises instead
+    """
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.error: Exception | None = None
+        self.closed = False
+
+    def send(self, payload: memoryview) -> None:
+        if self.error is not None:
+            raise self.error
+        self.sizes.append(len(payload))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class DryFlowSockets:
+    """Makes senders and sinks without a kernel.
+
+    Attributes
+    ----------
+    senders : by (source, its address, the destination's), the newest
+    sinks : by peer
+    taken : peers in which the port is taken
+    """
+
+    def __init__(self) -> None:
+        self.senders: dict[tuple[str, str, str], DrySocket] = {}
+        self.sinks: dict[str, DrySocket] = {}
+        self.taken: set[str] = set()
+
+    def sender(self, source: str, address: str, to: str) -> DrySocket:
+        made = self.senders[source, address, to] = DrySocket()
+        return made
+
+    def sink(self, peer: str) -> DrySocket:
+        if peer in self.taken:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        made = self.sinks[peer] = DrySocket()
+        return made
+
+
 class DryNetwork(Network):
     """A `Network` over a `DryDriver`: everything but programs and sockets in peers, on any machine."""
 
@@ -72,6 +122,13 @@ class DryNetwork(Network):
 
     def _probe(self) -> Capabilities:
         return self._dry_capabilities
+
+    @property
+    def flow_sockets(self) -> DryFlowSockets:
+        """What takes the packets of cross traffic."""
+        if not hasattr(self, "_flow_sockets"):
+            self._flow_sockets = DryFlowSockets()
+        return self._flow_sockets
 
     def _evict(self, kernel: KernelDriver, name: str, steps: Sequence[Operation]) -> None:
         kernel.apply(steps)  # nothing lives in the peer

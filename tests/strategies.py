@@ -22,11 +22,13 @@ from linkem_py.model import (
 from linkem_py.model.distribution import NAMES as NAMES_OF_SHAPES
 from linkem_py.model.distribution import Distribution
 from linkem_py.model.impairment import QUEUES
+from linkem_py.model.topology import Placement
 from linkem_py.plan.tree import Planner
 
 STRICT_KERNEL = Capabilities(mixed_duplicate=False)
 NAMES = ("a", "b", "c", "d", "e")
 SEGMENTS = ("lan", "lte", "nr")
+KINDS = ("remove_link", "add_link", "disconnect", "connect", "set", "remove_peer", "add_peer", "access")
 
 percentages = st.sampled_from([0.1, 1.0, 2.5, 33.3, 99.0]) | st.floats(0.001, 99.9)
 segments = st.sampled_from(SEGMENTS)
@@ -117,6 +119,16 @@ shapers: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"shaper": st.just("netem"), "cell_size": cells}, optional={"cell_overhead": cells}),
     st.just({"shaper": "cake"}),
 ).map(lambda fields: {"burst_kb": None, **fields})
+placements: st.SearchStrategy[Placement | None] = st.none() | st.sampled_from(["sender", "hub"])
+accesses: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "uplink_kbit": st.none() | st.floats(1, 8e9),
+        "downlink_kbit": st.none() | st.floats(1, 8e9),
+        "downlink_at": st.sampled_from([None, "hub", "peer"]),
+        "queue_ms": st.none() | st.floats(0.1, 600_000),
+    },
+)
 settings = st.fixed_dictionaries(
     {},
     optional={
@@ -125,6 +137,7 @@ settings = st.fixed_dictionaries(
         "classifier": st.just("prio"),
         "duplicates": st.sampled_from(["strict", "isolate"]),
         "offload": st.just(True),
+        "placement": st.just("hub"),
     },
 )
 
@@ -136,7 +149,7 @@ def topologies(draw: st.DrawFn, settings: st.SearchStrategy[dict[str, Any]] = se
     for number in range(30 if draw(st.integers(0, 9)) == 9 else 0):
         topology.add_peer(f"filler{number}")
     for name in draw(st.permutations(NAMES))[: draw(st.integers(2, len(NAMES)))]:
-        topology.add_peer(name)
+        topology.add_peer(name, placement=draw(placements))
     named = [name for name in topology.peers if name in NAMES]
     couples = [(first, second) for first in named for second in named if first < second]
     several = draw(st.booleans())
@@ -152,6 +165,9 @@ def topologies(draw: st.DrawFn, settings: st.SearchStrategy[dict[str, Any]] = se
     if several:
         for name in draw(st.lists(st.sampled_from(named), unique=True, max_size=2)):
             topology.join(name, draw(st.sampled_from(sorted(topology.segments))))
+    if topology.classifier == "htb" and draw(st.booleans()):
+        for name in draw(st.lists(st.sampled_from(named), unique=True, max_size=3)):
+            topology.set_access(name, segment=draw(st.sampled_from(sorted(topology.segments))), **draw(accesses))
     topology.settle()  # as a network does
     return allowed(topology)
 
@@ -171,10 +187,20 @@ def edited(draw: Callable[..., Any], topology: Topology) -> Topology:
     after = topology.copy()
     names = [name for name in after.peers if not name.startswith("filler")]
     ends = st.lists(st.sampled_from(names), min_size=2, max_size=2, unique=True) if len(names) > 1 else None
-    kind = draw(st.sampled_from(["remove_link", "add_link", "disconnect", "connect", "set", "remove_peer", "add_peer"]))
+    kind = draw(st.sampled_from(KINDS))
+    if after.classifier == "prio" and kind == "access":
+        kind = "set"
     if kind == "add_peer":
         taken = {int(name[3:]) for name in after.peers if name.startswith("new")}
-        after.add_peer(f"new{max(taken, default=0) + 1}")
+        after.add_peer(
+            f"new{max(taken, default=0) + 1}",
+            placement=draw(placements),
+            **({} if after.classifier == "prio" else draw(accesses)),
+        )
+    elif kind == "access":
+        if names:
+            segment = draw(st.sampled_from(sorted(after.segments)))
+            after.set_access(draw(st.sampled_from(names)), segment=segment, **draw(accesses))
     elif kind == "remove_peer" and names:
         after.remove_peer(draw(st.sampled_from(names)))
     elif kind in ("connect", "add_link") and ends is not None:

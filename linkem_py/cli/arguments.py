@@ -72,6 +72,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True, title="commands")
     for name, about, fill in (
         ("run", "run a network: measure it, or run a command in it", _run),
+        ("verify", "measure what links do and hold it against what is asked, with a confidence", _verify),
         ("up", "run a network that stays up, to be controlled from outside", _up),
         *network_arguments.commands(),
         ("replay", "run a recorded network again, with its changes at their times", _replay),
@@ -138,6 +139,33 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--in", metavar="PEER", dest="peer", help="run the COMMAND in this peer alone, as it is")
     command.add_argument("--report", metavar="FOLDER", help="write the report there: tables, plots, JSON")
     network_arguments.recorded(command)
+    _kernel(command)
+    virtual.add_arguments(command)
+    _json(command)
+    _quiet(command)
+
+
+def _verify(command: argparse.ArgumentParser) -> None:
+    command.epilog = (
+        "Loss, lengths of bursts, delay and its distribution, rate (second by second under a schedule), duplicates,\n"
+        "reordering and corruption, each with an interval of 99 % and as many packets as that takes.\n"
+        "The exit status is 0 if all is within its tolerance, 1 if anything is out of it or undecided: too few\n"
+        "samples in the time given are no proof. A tolerance is a share of what is asked (loss=10%) or an\n"
+        "amount (loss=0.2pp, delay=2ms); of delay, jitter, distribution, loss, bursts, duplicates, corruption,\n"
+        "reordering, goodput, schedule."
+    )
+    _topology(command)
+    command.add_argument(
+        "--link", metavar=("A", "B"), nargs=2, action="append", default=[],
+        help="only the link from A to B, on each of its segments (any number)",
+    )  # fmt: skip
+    command.add_argument(
+        "--tolerance", metavar="WHAT=HOW", action="append", default=[],
+        help="how far from what was asked is accepted: loss=10%%, delay=2ms (any number)",
+    )  # fmt: skip
+    command.add_argument("--duration", metavar="TIME", help="take no longer than so: 90, 90s, 5m (1m)")
+    command.add_argument("--quick", action="store_true", help="20 s at most, and twice the tolerances not given")
+    command.set_defaults(record=None)
     _kernel(command)
     virtual.add_arguments(command)
     _json(command)

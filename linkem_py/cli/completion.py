@@ -53,7 +53,7 @@ complete -c linkem -n 'count (__linkem_complete) >/dev/null' -f -a '(__linkem_co
 }
 
 # Those whose words are [NAME] PEER PEER and so on; how many peers, none for any number.
-_PEERS = {"set": 2, "clear": 2, "schedule": 2, "link": 2, "carrier": 1, "exec": 1, "shell": 1}
+_PEERS = {"set": 2, "clear": 2, "schedule": 2, "link": 2, "carrier": 1, "exec": 1, "shell": 1, "capture": 1}
 _SWITCHES = ("down", "up")
 _NAMES = ("show", "heal", "stats", "watch", "partition")
 
@@ -110,7 +110,7 @@ def _values(before: list[str], command: argparse.ArgumentParser, registry: Regis
         return
     given = _positionals(before[1:], options)
     name = before[0]
-    if name in ("run", "up", "plan") and not given:
+    if name in ("run", "up", "plan", "verify") and not given:
         from linkem_py.cli.shipped import names
 
         yield from names()
@@ -218,6 +218,12 @@ def _speeds() -> list[str]:
     return ["1", "2", "10", "max"]
 
 
+def _tolerances() -> list[str]:
+    from linkem_py.report.verify.tolerance import TOLERANCES
+
+    return [f"{name}=" for name in TOLERANCES]
+
+
 _OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
     "kernel": _kernels,
     "segment": _segments,
@@ -226,4 +232,5 @@ _OPTION_VALUES: dict[str, Callable[[], list[str]]] = {
     "schedule": _schedules,
     "scenario": _scenarios,
     "speed": _speeds,
+    "tolerance": _tolerances,
 }

@@ -6,7 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_FILE_WIDTH = 160
 
 GREEN, YELLOW, RED, BOLD, DIM = "32", "33", "31", "1", "2"
 
@@ -62,6 +67,16 @@ def notice(text: str, *, quiet: bool = False) -> None:
 def print_json(value: Any) -> None:
     """For programs: one JSON value on standard output."""
     print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+
+
+def print_rich(value: RenderableType) -> None:
+    """A table for standard output: as wide as the terminal; wide enough not to wrap in a file or a pipe."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    console.print(value)
 
 
 def paint_stdout() -> Paint:

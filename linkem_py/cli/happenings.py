@@ -27,6 +27,8 @@ def _changed(event: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"peer {event['peer']} {'came' if event['what'] == 'add_peer' else 'went'}  {revision}"
     elif event["what"] in ("carrier down", "carrier up"):
         yield f"{event['peer']}: {event['what']}  {revision}"
+    elif event["what"] == "set_access":
+        yield f"the access link of {event['peer']} is another  {revision}"
     for state in event["links"][:MOST_LINKS]:
         yield f"{link(state)}  {words.state(state)}  {revision}"
     for removed in event["removed"][:MOST_LINKS]:

@@ -210,6 +210,7 @@ async def _open_surfaces(
     )
     await server.listen_unix(claim.socket)
     mqtt = await _open_mqtt(stack, claim, hosted.station, options) if options.mqtt is not None else []
+    metrics = await _open_metrics(stack, hosted.station, options.metrics) if options.metrics is not None else ""
     description = await hosted.station.describe()
     claim.update(
         state=RUNNING,
@@ -219,7 +220,16 @@ async def _open_surfaces(
         links=len(description.links),
         mqtt=mqtt[0] if mqtt else "",
     )
-    return _facts(claim, description, mqtt, f"{options.mqtt_prefix}/{claim.name}", named=hosted.named)
+    topics = f"{options.mqtt_prefix}/{claim.name}"
+    return _facts(claim, description, mqtt, topics, named=hosted.named) | {"metrics": metrics}
+
+
+async def _open_metrics(stack: AsyncExitStack, station: Station, where: tuple[str, int]) -> str:
+    """The URL."""
+    from linkem_py.control.metrics import Metrics
+
+    host, port = where
+    return (await stack.enter_async_context(Metrics(station, host=host, port=port))).url
 
 
 async def _open_mqtt(stack: AsyncExitStack, claim: Claim, station: Station, options: argparse.Namespace) -> list[str]:

@@ -76,8 +76,11 @@ def description_lines(description: Mapping[str, Any], paint: Paint, now: float) 
 def _peers(description: Mapping[str, Any]) -> list[list[Cell]]:
     segments = list(description["segments"])
     rows: list[list[Cell]] = [[("peer", DIM), *((segment, DIM) for segment in segments)]]
+    access = description.get("access", {})
     for name, addresses in description["peers"].items():
-        rows.append([(name, BOLD), *("  ".join(addresses.get(segment, ())) for segment in segments)])
+        on = access.get(name, {})
+        cells = ("  ".join((*addresses.get(segment, ()), words.access(on.get(segment, {})))) for segment in segments)
+        rows.append([(name, BOLD), *(cell.rstrip() for cell in cells)])
     return rows
 
 

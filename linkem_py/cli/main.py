@@ -15,6 +15,7 @@ FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 _COMMANDS = {
     "run": ("linkem_py.cli.run", "run"),
+    "verify": ("linkem_py.cli.verify", "run"),
     "plan": ("linkem_py.cli.plan", "run"),
     "topologies": ("linkem_py.cli.topologies", "run"),
     "presets": ("linkem_py.cli.presets", "run"),
@@ -36,6 +37,7 @@ _COMMANDS = {
     "heal": ("linkem_py.cli.changing", "heal"),
     "exec": ("linkem_py.cli.programs", "execute"),
     "shell": ("linkem_py.cli.programs", "shell"),
+    "capture": ("linkem_py.cli.capture", "run"),
     "schema": ("linkem_py.cli.schema", "run"),
     "kernel": ("linkem_py.cli.kernel", "run"),
     "completion": ("linkem_py.cli.completion", "run"),

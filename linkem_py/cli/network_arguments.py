@@ -33,6 +33,7 @@ def commands() -> tuple[tuple[str, str, Fill], ...]:
         ("watch", "show what happens in a network, as it happens", _watch),
         ("exec", "run a command in a peer of a running network", _exec),
         ("shell", "open a shell in a peer of a running network", _shell),
+        ("capture", "write what a peer sends and gets to a pcapng file, before and after its queues", _capture),
         ("down", "end a network, or clean up after one whose owner died", _down),
         ("schema", "print the JSON Schema of what is said over MQTT and the control socket, or of scenarios", _schema),
         ("completion", "print what makes a shell complete linkem's words", _completion),
@@ -96,6 +97,18 @@ def staying(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--stats-interval", metavar="S", type=seconds, default=1.0, help="between counters over MQTT, in seconds (1)"
     )
+    command.add_argument(
+        "--metrics", metavar="[HOST:]PORT", type=address,
+        help="serve metrics for Prometheus there, by default on loopback; port 0 takes a free one",
+    )  # fmt: skip
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port; loopback without a host. Raises argparse's error."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) >= 2**16:
+        raise argparse.ArgumentTypeError(f"must be PORT or HOST:PORT, a port from 0 to 65535: {text!r}")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
 def seconds(text: str) -> float:
@@ -157,6 +170,12 @@ def seed(text: str) -> int:
     if not 0 <= value < 2**64:
         raise argparse.ArgumentTypeError(f"must be a whole number of 64 bits: {text!r}")
     return value
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0: {text!r}")
+    return int(text)
 
 
 def _json(command: argparse.ArgumentParser) -> None:
@@ -282,6 +301,24 @@ def _exec(command: argparse.ArgumentParser) -> None:
 def _shell(command: argparse.ArgumentParser) -> None:
     _words(command, "shell [NAME] PEER", f"{_WHICH}\nThe shell is $SHELL, else /bin/sh.")
     _refuse_remote(command)
+
+
+def _capture(command: argparse.ArgumentParser) -> None:
+    _words(
+        command,
+        "capture [NAME] PEER -o FILE [option ...]",
+        f"{_WHICH}\nEach interface is there twice: before its queues, and after them with what arrives.\n"
+        "It ends with Ctrl-C, after --seconds or --count, or with the network.",
+    )
+    command.add_argument("-o", "--output", metavar="FILE", required=True, help="the file; - is standard output")
+    command.add_argument("--segment", metavar="SEGMENT", help="the peer's interface there (all of them)")
+    command.add_argument("--seconds", metavar="S", type=seconds, help="for so long")
+    command.add_argument("--count", metavar="N", type=_whole, help="so many packets")
+    command.add_argument("--snaplen", metavar="BYTES", type=_whole, help="of each packet (65535: all)")
+    command.add_argument("--filter", metavar="EXPRESSION", help='which packets, as tcpdump has it: "udp port 5000"')
+    command.add_argument("-q", "--quiet", action="store_true", help="no notices")
+    _refuse_remote(command)
+    _json(command)
 
 
 def _refuse_remote(command: argparse.ArgumentParser) -> None:

@@ -6,16 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from linkem_py.cli import start, virtual
-from linkem_py.cli.console import notice, print_json
+from linkem_py.cli import start
+from linkem_py.cli.console import notice, print_json, print_rich
 from linkem_py.cli.errors import UsageError
 from linkem_py.cli.kernel_choice import Place
 
 if TYPE_CHECKING:
     from linkem_py.model import Topology
     from linkem_py.report import Report
-
-_FILE_WIDTH = 160  # of tables that go into a file or a pipe, where nothing wraps
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,15 +22,15 @@ def run(options: argparse.Namespace) -> int:
     started = start.prepare(options)
     if isinstance(started, int):
         return started
-    topology, decision, duration_s = started.topology, started.decision, started.duration_s
+    topology, duration_s = started.topology, started.duration_s
     if options.peer is not None:
         topology.peer(options.peer)
     if options.report:
         # Early: to find out that it cannot be made. And where /tmp is covered in a guest, only what
         # was there before it started is the host's.
         Path(options.report).mkdir(parents=True, exist_ok=True)
-    if decision.place is Place.GUEST:
-        return virtual.in_guest(options, decision)
+    if started.decision.place is Place.GUEST:
+        return start.run_again_in_guest(options, started.decision)
     import asyncio
 
     with start.warnings_as_notices(quiet=options.quiet or options.json):
@@ -80,13 +78,8 @@ def _show(report: Report, topology: Topology, options: argparse.Namespace) -> No
     if options.json:
         print_json(report.as_json())
         return
-    from rich.console import Console
-
     from linkem_py.report import render_table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH)
-    console.print(render_table(report))
+    print_rich(render_table(report))
     if options.report:
         notice(f"the report is in {options.report}", quiet=options.quiet)

@@ -16,7 +16,7 @@ import attrs
 from linkem_py.cli import facts, user_namespace, virtual
 from linkem_py.cli.console import notice
 from linkem_py.cli.errors import UsageError
-from linkem_py.cli.kernel_choice import Decision, Facts, Kernel, Place, decide
+from linkem_py.cli.kernel_choice import HOST, Decision, Facts, Kernel, Place, decide
 from linkem_py.errors import LinkemError
 
 if TYPE_CHECKING:
@@ -103,6 +103,28 @@ def recording_file(name: str) -> str:
             return path
     except OSError as error:
         raise UsageError(f"--record must be a file to write to ({error.strerror}): {name!r}") from error
+
+
+def run_again_in_guest(options: argparse.Namespace, decision: Decision) -> int:
+    """The same command line once more, in a guest; its output and exit status are passed on."""
+    from linkem_py.cli.arguments import split
+    from linkem_py.guest import run_in_guest
+
+    notice(decision.notice, quiet=options.quiet or options.json or not decision.notice)
+    head, command = split(options.words)
+    words = [*head, "--kernel", HOST]
+    if command is not None:
+        words += ["--", *command]
+    try:
+        return run_in_guest(
+            [sys.executable, "-m", MODULE, *words],
+            kernel=decision.guest,
+            memory=options.memory,
+            hand_over=options.owner,  # or a caller would be left without its standard output
+            virtual=virtual.for_guest(options),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def parse_seconds(text: str | None, option: str = "--duration") -> float | None:

@@ -12,6 +12,7 @@ from linkem_py.cli import virtual
 from linkem_py.cli.console import BOLD, DIM, Cell, Paint, columns, notice, paint_stdout, print_json
 from linkem_py.cli.daemon import Ready, detach
 from linkem_py.control.registry import Registry
+from linkem_py.errors import ToolMissingError
 
 if TYPE_CHECKING:
     from linkem_py.cli.hosting import Show
@@ -57,8 +58,9 @@ def _host(
     if virtual.is_wanted(options):
         if started.recording is None:
             virtual.check_end(options, started.duration_s)
-        return virtual.in_guest(options, started.decision)
+        return start.run_again_in_guest(options, started.decision)
     _check_mqtt(options)
+    _check_metrics(options)
     from linkem_py.control.wire.topics import network_name_of
     from linkem_py.model import format_duration
 
@@ -103,6 +105,14 @@ def _check_mqtt(options: argparse.Namespace) -> None:
 
     MqttUrl.parse(options.mqtt)
     check_prefix(options.mqtt_prefix)
+
+
+def _check_metrics(options: argparse.Namespace) -> None:
+    """That prometheus_client is missing is said before anything is started."""
+    import importlib.util
+
+    if options.metrics is not None and importlib.util.find_spec("prometheus_client") is None:
+        raise ToolMissingError("--metrics needs prometheus_client: pip install 'linkem_py[metrics]'")
 
 
 def _check_names(claim: Claim, started: Start) -> None:
@@ -180,6 +190,8 @@ def lines_of(facts: Mapping[str, Any], paint: Paint, *, detached: bool) -> list[
     hints: list[list[Cell]] = [[("mqtt", DIM), address] for address in facts["mqtt"]]
     if facts["topics"]:
         hints.append([("topics", DIM), f"{facts['topics']}/..."])
+    if facts["metrics"]:
+        hints.append([("metrics", DIM), facts["metrics"]])
     hints.append([("in a peer", DIM), f"linkem exec {name} {first} -- COMMAND"])
     if facts["named"]:
         hints.append([("", DIM), f"ip netns exec {name}.{first} COMMAND"])

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from linkem_py.cli import kernel_choice
-from linkem_py.cli.console import notice
 from linkem_py.cli.errors import UsageError
 from linkem_py.cli.kernel_choice import Decision, Place
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from linkem_py.guest import VirtualTime
     from linkem_py.guest.virtual_time import Passed
 
-MODULE = "linkem_py.cli.main"
 _VARIABLE = "LINKEM_VIRTUAL_TIME"  # linkem_py.guest has it too: not imported for its own sake
 
 
@@ -65,10 +62,14 @@ def decide(options: argparse.Namespace) -> Decision:
 
 def check_surfaces(options: argparse.Namespace) -> None:
     """Nobody outside can reach a network in virtual time. Raises `UsageError`."""
-    if options.virtual_time and (options.detach or options.mqtt is not None):
+    if not options.virtual_time:
+        return
+    given = {"--detach": options.detach, "--mqtt": options.mqtt is not None, "--metrics": options.metrics is not None}
+    wrong = [option for option, there in given.items() if there]
+    if wrong:
         raise UsageError(
-            f"--virtual-time does not go with {'--detach' if options.detach else '--mqtt'}: "
-            "what lives in real time cannot reach a network for which hours pass in seconds"
+            f"--virtual-time does not go with {wrong[0]}: what lives in real time cannot reach a network for which "
+            "hours pass in seconds. Leave one of them out, or run what is to reach it in the guest (linkem run -- ...)"
         )
 
 
@@ -84,32 +85,13 @@ def repeat_randomness(seed: int | None) -> None:
         random.seed(0 if seed is None else seed)
 
 
-def in_guest(options: argparse.Namespace, decision: Decision) -> int:
-    """The same command line once more, in a guest; its output and exit status are passed on."""
-    from linkem_py.cli.arguments import split
-    from linkem_py.guest import run_in_guest
-
-    quiet = options.quiet or options.json
-    notice(decision.notice, quiet=quiet or not decision.notice)
-    head, command = split(options.words)
-    words = [*head, "--kernel", kernel_choice.HOST]
-    if command is not None:
-        words += ["--", *command]
-    try:
-        return run_in_guest(
-            [sys.executable, "-m", MODULE, *words],
-            kernel=decision.guest,
-            memory=options.memory,
-            hand_over=options.owner,  # or a caller would be left without its standard output
-            virtual=_virtual_time(options, _teller(quiet=quiet)) if options.virtual_time else None,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _virtual_time(options: argparse.Namespace, tell: Callable[[Passed], object]) -> VirtualTime:
+def for_guest(options: argparse.Namespace) -> VirtualTime | None:
+    """How a guest for this command line runs; None: in real time."""
+    if not options.virtual_time:
+        return None
     from linkem_py.guest import VirtualTime
 
+    tell = _teller(quiet=options.quiet or options.json)
     if options.default_rate is None:
         return VirtualTime(tell=tell)
     (rate_kbit,) = options.default_rate

@@ -43,6 +43,11 @@ def end(peer: str, segment: str = DEFAULT_SEGMENT) -> str:
     return peer if segment == DEFAULT_SEGMENT else f"{peer} ({segment})"
 
 
+def access(fields: Mapping[str, Any]) -> str:
+    """``(uplink 4 Mbit/s)``; empty if there is none."""
+    return f"({impairment(fields)})" if fields else ""
+
+
 def _field(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return name.replace("_", " ") if value else f"{name.replace('_', ' ')} off"

@@ -16,6 +16,8 @@
 #   programs     LocalPrograms: programs in a network in this process; terminal is run by it, sessions end them
 #   mux          Mux: several such streams, channels, over one; frames are its language, channel one of them
 #   guest        GuestNetwork: a network in a guest kernel, from outside
+#   capturing    CaptureProgram: a capture as such a program
+#   metrics/     Metrics: numbers for Prometheus
 #   mqtt/        MQTT: MqttControl, and a broker for it
 #   remote_mqtt  MqttStation: a network at the other end of a broker
 #   registry     the networks that run on this machine, by name
@@ -27,11 +29,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from linkem_py.control.metrics.metrics import Metrics
     from linkem_py.control.mqtt.control import MqttControl
 
-__all__ = ["MqttControl"]
+__all__ = ["Metrics", "MqttControl"]
 
-_MODULES = {"MqttControl": "mqtt.control"}
+_MODULES = {"Metrics": "metrics.metrics", "MqttControl": "mqtt.control"}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,14 +21,18 @@ from linkem_py.control.wire import json
 from linkem_py.control.wire.answers import problem
 from linkem_py.control.wire.commands import Command
 from linkem_py.control.wire.events import Event
+from linkem_py.control.wire.measures import Measures
 from linkem_py.control.wire.replies import Problem, Reply
 from linkem_py.control.wire.states import Description, LinkCounters
 from linkem_py.errors import LinkemError, RequestError, TopologyError
+from linkem_py.kernel.packet_ring import MOST_BYTES
 from linkem_py.runtime.processes import to_the_end
 
 PROTOCOL = 1
 MOST_ANSWER_BYTES = 2**30  # a description of a large network; what it comes from is trusted
 MOST_WAITING_BYTES = 8 * 2**20  # of commands that are not sent yet
+
+_OUTPUTS = ("stdout", "stderr")
 
 Taker: TypeAlias = Callable[[dict[str, Any] | None], None]
 
@@ -125,6 +129,10 @@ class RemoteStation:
         """See `Station.counters`."""
         return tuple(json.counters(row) for row in await self._ask("counters"))
 
+    async def measures(self) -> Measures:
+        """See `Station.measures`."""
+        return json.measures(await self._ask("measures"))
+
     @contextlib.asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[Event]]:
         """See `Station.events`. What waits here is bounded as at the other end."""
@@ -169,14 +177,38 @@ class RemoteStation:
     ) -> RemoteProgram:
         """See `Programs.exec`. ``async with await station.exec(...) as program`` hangs up at the end."""
         size = None if terminal is None else {"rows": terminal[0], "columns": terminal[1]}
+        parameters = {"peer": peer, "argv": list(arguments), "env": dict(env or {}), "cwd": cwd, "terminal": size}
+        return await self._run_program("exec", ("stdout",) if terminal is not None else _OUTPUTS, parameters)
+
+    async def capture(
+        self,
+        peer: str,
+        *,
+        segment: str | None = None,
+        snaplen: int = MOST_BYTES,
+        filter: str | None = None,  # noqa: A002 - as everybody calls it
+        count: int | None = None,
+        seconds: float | None = None,
+    ) -> RemoteProgram:
+        """See `Programs.capture`."""
+        parameters = {
+            "peer": peer, "segment": segment, "snaplen": snaplen, "filter": filter, "count": count, "seconds": seconds,
+        }  # fmt: skip
+        return await self._run_program("capture", _OUTPUTS, parameters)
+
+    # --- inside --------------------------------------------------------------------------------
+
+    async def _run_program(
+        self, request: str, outputs: tuple[str, ...], parameters: Mapping[str, Any]
+    ) -> RemoteProgram:
         begun: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def take(message: dict[str, Any] | None) -> None:
             _bring(begun, message) if not begun.done() else program.take(message)
 
-        number = self._send("exec", take, peer=peer, argv=list(arguments), env=dict(env or {}), cwd=cwd, terminal=size)
+        number = self._send(request, take, **parameters)
         program = RemoteProgram(
-            ("stdout",) if terminal is not None else ("stdout", "stderr"),
+            outputs,
             send=lambda message: self._out.send(json.dump({"n": number, **message})),
             forget=lambda: self._forget(number),
         )
@@ -186,8 +218,6 @@ class RemoteStation:
             await program.end()  # it may have been started all the same
             raise
         return program
-
-    # --- inside --------------------------------------------------------------------------------
 
     def _forget(self, number: int) -> None:
         self._takers.pop(number, None)

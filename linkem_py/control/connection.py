@@ -7,9 +7,9 @@ client's choice, which every answer to it repeats:
 | request | answers |
 |---|---|
 | ``{"n", "request": "set", "id", "changes"}`` and other commands (`wire.requests`) | ``{"n", "reply"}`` |
-| ``describe``, ``counters``, ``ping``, ``down`` (end the network) | ``{"n", "result"}`` |
+| ``describe``, ``counters``, ``measures``, ``ping``, ``down`` (end the network) | ``{"n", "result"}`` |
 | ``watch``; later ``{"n", "stop": true}`` | ``result`` {}, then each ``event``, ``{"n", "end": true}`` |
-| ``exec`` | see `execution` |
+| ``exec``, ``capture`` | see `execution` |
 
 What is wrong with a line, and why a request failed, comes as ``{"n", "error": {"field", "rule", "value",
 "message", "kind"}}``, with the number null if the line had no proper one; it is the last answer to its number. A
@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 import attrs
 
 import linkem_py
-from linkem_py.control.execution import Execution
+from linkem_py.control.execution import Execution, capture_of, program_of
 from linkem_py.control.lines import LineReader, LineWriter
 from linkem_py.control.program import Programs
 from linkem_py.control.station import Station
@@ -49,8 +49,9 @@ CLOSING_S = 1.0  # for what was written to go out
 PATIENCE_S = 5.0  # for a client that has no more requests and does not read what it is still owed
 
 _LOG = logging.getLogger(__name__)
-_BARE = ("describe", "counters", "watch", "down", "ping")  # what is asked without saying more
-_REQUESTS = (*json.COMMAND_NAMES, *_BARE, "exec")
+_BARE = ("describe", "counters", "measures", "watch", "down", "ping")  # what is asked without saying more
+_RUNNING = {"exec": program_of, "capture": capture_of}
+_REQUESTS = (*json.COMMAND_NAMES, *_BARE, *_RUNNING)
 
 Question: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -160,14 +161,16 @@ class Connection:
             await self._ask(number, lambda: _description(offer.station))
         elif request == "counters":
             await self._ask(number, lambda: _counters(offer.station))
+        elif request == "measures":
+            await self._ask(number, lambda: _measures(offer.station))
         elif request == "down":
             await self._ask(number, self._down)
         elif request == "ping":
             self._send({"n": number, "result": {}})
         elif request == "watch":
             await self._stream(number, self._watch(number), None, group)
-        elif request == "exec":
-            execution = self._execution(number, data)
+        elif request in _RUNNING:
+            execution = self._execution(number, request, data)
             await self._stream(number, execution.run(), execution, group)
         else:
             raise RequestError("request", f"must be one of {', '.join(_REQUESTS)}", request)
@@ -277,10 +280,12 @@ class Connection:
                 await self._out.room()
         self._send({"n": number, "end": True})
 
-    def _execution(self, number: int, data: dict[str, Any]) -> Execution:
+    def _execution(self, number: int, request: str, data: dict[str, Any]) -> Execution:
         if self._offer.programs is None:
-            raise RequestError("request", "must be sent to where the network runs: it runs no programs here", "exec")
-        return Execution(self._offer.programs, data, lambda message: self._send({"n": number, **message}))
+            raise RequestError("request", "must be sent to where the network runs: it runs no programs here", request)
+        return Execution(
+            _RUNNING[request](self._offer.programs, data), lambda message: self._send({"n": number, **message})
+        )
 
     # --- out -----------------------------------------------------------------------------------
 
@@ -297,6 +302,10 @@ async def _description(station: Station) -> dict[str, Any]:
 
 async def _counters(station: Station) -> list[dict[str, Any]]:
     return [json.counters_json(one) for one in await station.counters()]
+
+
+async def _measures(station: Station) -> dict[str, Any]:
+    return json.measures_json(await station.measures())
 
 
 def _number(data: dict[str, Any]) -> int:

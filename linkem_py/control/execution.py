@@ -1,4 +1,4 @@
-"""A program that a client of the control socket runs in a peer.
+"""A program, or a capture, that a client of the control socket runs in a peer.
 
 ``{"n", "request": "exec", "peer", "argv", "env", "cwd", "terminal": {"rows", "columns"}}``; what comes after
 `argv` may be left out, and is as `Programs.exec` has it. Every message about it has its `n`, and besides:
@@ -20,6 +20,10 @@
 | ``"signal": number``, ``"size": [rows, columns]`` | for its process group; of its terminal |
 | ``"stop": true`` | hang up |
 
+``{"n", "request": "capture", "peer", "segment", "snaplen", "filter", "count", "seconds"}``, all but `peer` as
+`Programs.capture` has it or left out, is a program without input: ``stdout`` is a pcapng file, any ``signal`` asks for
+its end, and the last line of ``stderr`` is ``{"packets", "dropped"}``.
+
 At most 256 KiB of the input, and of each output, may be on their way without being taken: so a program whose
 client does not read waits, and a signal never waits behind input.
 """
@@ -29,13 +33,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn, TypeAlias
 
 from linkem_py.control.program import Program, Programs
 from linkem_py.control.wire.answers import problem_json
 from linkem_py.control.wire.replies import Problem
-from linkem_py.control.wire.shape import as_list, as_object, as_text, as_whole, check_names, member
+from linkem_py.control.wire.shape import as_list, as_number, as_object, as_text, as_whole, check_names, member
 from linkem_py.errors import RequestError
 
 WINDOW_BYTES = 2**18  # of an output, or of the input, that its receiver has not said to have taken
@@ -45,30 +49,52 @@ _MOST_SIZE = 2**16 - 1
 _MOST_SIGNAL = 64
 _MOST_EARLY = 16
 
+Start: TypeAlias = Callable[[], Awaitable[Program]]
+
+
+def program_of(programs: Programs, data: dict[str, Any]) -> Start:
+    """What starts the program of an ``exec``: ``peer``, ``argv``, and perhaps ``env``, ``cwd``, ``terminal``.
+
+    Raises `RequestError`.
+    """
+    check_names(data, ("peer", "argv", "env", "cwd", "terminal"))
+    peer = _text(member(data, "peer"), "peer")
+    arguments = [_text(word, f"argv[{n}]") for n, word in enumerate(as_list(member(data, "argv"), "argv"))]
+    if not arguments:
+        raise RequestError("argv", "must name a program", [])
+    env = _env(data.get("env"))
+    cwd = None if data.get("cwd") is None else _text(data["cwd"], "cwd")
+    terminal = None if data.get("terminal") is None else _terminal(data["terminal"])
+    return lambda: programs.exec(peer, arguments, env=env, cwd=cwd, terminal=terminal)
+
+
+def capture_of(programs: Programs, data: dict[str, Any]) -> Start:
+    """What starts a ``capture``. Raises `RequestError`."""
+    check_names(data, ("peer", "segment", "snaplen", "filter", "count", "seconds"))
+    peer = _text(member(data, "peer"), "peer")
+    options: dict[str, Any] = {}
+    for name, read in (("segment", _text), ("filter", _text), ("snaplen", as_whole), ("count", as_whole)):
+        if data.get(name) is not None:
+            options[name] = read(data[name], name)
+    if data.get("seconds") is not None:
+        options["seconds"] = as_number(data["seconds"], "seconds")
+        if not options["seconds"] > 0:
+            raise RequestError("seconds", "must be above 0", data["seconds"])
+    return lambda: programs.capture(peer, **options)
+
 
 class Execution:
     """One program, from its request to its exit.
 
     Parameters
     ----------
-    programs : where it is run
-    data : the request: ``peer``, ``argv``, and perhaps ``env``, ``cwd``, ``terminal``
+    start : starts it; see `program_of`, `capture_of`
     send : sends a message to the client
-
-    Raises `RequestError`.
     """
 
-    def __init__(self, programs: Programs, data: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
-        check_names(data, ("peer", "argv", "env", "cwd", "terminal"))
-        self._programs = programs
+    def __init__(self, start: Start, send: Callable[[dict[str, Any]], None]) -> None:
+        self._start = start
         self._send = send
-        self._peer = _text(member(data, "peer"), "peer")
-        self._arguments = [_text(word, f"argv[{n}]") for n, word in enumerate(as_list(member(data, "argv"), "argv"))]
-        if not self._arguments:
-            raise RequestError("argv", "must name a program", [])
-        self._env = _env(data.get("env"))
-        self._cwd = None if data.get("cwd") is None else _text(data["cwd"], "cwd")
-        self._terminal = None if data.get("terminal") is None else _terminal(data["terminal"])
         self._program: Program | None = None
         self._early: list[Callable[[Program], None]] = []  # what is to be done once it has started
         self._input: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -79,9 +105,7 @@ class Execution:
 
     async def run(self) -> None:
         """Start it, and pass everything on until it has ended. Cancelled, it hangs up on it."""
-        program = await self._programs.exec(
-            self._peer, self._arguments, env=self._env, cwd=self._cwd, terminal=self._terminal
-        )
+        program = await self._start()
         try:
             self._windows = {output: Window() for output in program.outputs}
             self._program = program

@@ -13,10 +13,11 @@ from linkem_py.control.dispatcher import Dispatcher
 from linkem_py.control.listeners import Listeners
 from linkem_py.control.wire.commands import Command
 from linkem_py.control.wire.events import Changed, Event, Notice, Refused
+from linkem_py.control.wire.measures import Measures, SchedulePace
 from linkem_py.control.wire.replies import Reply
 from linkem_py.control.wire.schedules import name_of
 from linkem_py.control.wire.states import Description, LinkCounters, LinkState, RunningSchedule
-from linkem_py.model import LinkKey
+from linkem_py.model import Access, LinkKey, Topology
 from linkem_py.model.schedule import Schedule
 from linkem_py.plan import addressing
 from linkem_py.runtime.changes import Applied
@@ -114,6 +115,7 @@ class LocalStation:
             groups=_groups(net.groups),
             notes=net.notes,
             without_carrier=net.without_carrier,
+            access=_access(topology),
         )
 
     async def counters(self) -> tuple[LinkCounters, ...]:
@@ -138,6 +140,25 @@ class LocalStation:
                 backlog_bytes=link.backlog_bytes,
             )
             for key, link in stats.items()
+        )
+
+    async def measures(self) -> Measures:
+        """See `Station.measures`."""
+        counters, description = await self.counters(), await self.describe()
+        net = self.net
+        states = [net.schedules[key] for key in net.schedules]
+        return Measures(
+            description=description,
+            counters=counters,
+            down=tuple(key for key, link in net.topology.links.items() if link.down),
+            outages=tuple(key for key, link in net.topology.links.items() if link.outage),
+            schedules=SchedulePace(
+                running=sum(not state.is_over for state in states),
+                failed=sum(state.error is not None for state in states),
+                ticks=net.schedules.pace.ticks,
+                late=net.schedules.pace.late,
+                longest_s=net.schedules.pace.longest_s,
+            ),
         )
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
@@ -207,3 +228,12 @@ class LocalStation:
 
 def _groups(groups: tuple[frozenset[str], ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(sorted(group)) for group in groups)
+
+
+def _access(topology: Topology) -> dict[str, dict[str, Access]]:
+    found: dict[str, dict[str, Access]] = {}
+    for (name, segment), link in topology.accesses.items():
+        rates = (link.access.uplink_kbit, link.access.downlink_kbit)
+        if topology.is_on(name, segment) and any(rate is not None for rate in rates):
+            found.setdefault(name, {})[segment] = link.access
+    return found

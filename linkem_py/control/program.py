@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from linkem_py.kernel.packet_ring import MOST_BYTES
+
 
 class Program(Protocol):
     """A program that runs in a peer, with pipes or on a terminal of its own."""
@@ -53,4 +55,21 @@ class Programs(Protocol):
         away), and starts in `cwd`, by default the owner's. `terminal` is (rows, columns): then it has a
         terminal of that size. Raises `RequestError` for a peer that is not there, `ToolMissingError` for
         a program, OSError if it cannot be started, `ConnectionError`.
+        """
+
+    async def capture(
+        self,
+        peer: str,
+        *,
+        segment: str | None = None,
+        snaplen: int = MOST_BYTES,
+        filter: str | None = None,  # noqa: A002 - as everybody calls it
+        count: int | None = None,
+        seconds: float | None = None,
+    ) -> Program:
+        """Start a capture, as `NetworkPeer.capture` does; it is the caller's to `end`.
+
+        Its ``stdout`` is a pcapng file; any signal, or so many seconds, end it, and then ``stderr`` says in a line of
+        JSON how many ``packets`` there were, and how many were ``dropped``. Its status is 1 if it failed. Raises
+        `RequestError`, `CapabilityError`, `ToolMissingError`, `ConnectionError`.
         """

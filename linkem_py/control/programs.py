@@ -17,10 +17,12 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
+from linkem_py.control.capturing import CaptureProgram
 from linkem_py.control.program import Program
 from linkem_py.control.sessions import hang_up
 from linkem_py.errors import ToolMissingError
-from linkem_py.runtime import processes
+from linkem_py.kernel.packet_ring import MOST_BYTES
+from linkem_py.runtime import Capture, processes
 from linkem_py.runtime.peer import NetworkPeer
 from linkem_py.runtime.processes import to_the_end
 
@@ -55,6 +57,24 @@ class LocalPrograms:
         if terminal is None:
             return PipedProgram(await found.spawn(arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, **options))
         return await _on_terminal(found, arguments, terminal, options)
+
+    async def capture(
+        self,
+        peer: str,
+        *,
+        segment: str | None = None,
+        snaplen: int = MOST_BYTES,
+        filter: str | None = None,  # noqa: A002 - as everybody calls it
+        count: int | None = None,
+        seconds: float | None = None,
+    ) -> Program:
+        """See `Programs.capture`."""
+        found = self._net.peer(peer)
+
+        def make(fd: int) -> Capture:
+            return found.capture(fd, segment=segment, snaplen=snaplen, filter=filter, count=count)
+
+        return await CaptureProgram.start(make, seconds=seconds)
 
     def __repr__(self) -> str:
         return f"<LocalPrograms of {self._net!r}>"

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from linkem_py.control.wire.commands import Command
 from linkem_py.control.wire.events import Event
+from linkem_py.control.wire.measures import Measures
 from linkem_py.control.wire.replies import Reply
 from linkem_py.control.wire.states import Description, LinkCounters
 
@@ -27,6 +28,9 @@ class Station(Protocol):
 
     async def counters(self) -> tuple[LinkCounters, ...]:
         """Counters of every link, in the topology's order."""
+
+    async def measures(self) -> Measures:
+        """Description and counters of one moment, and what else can be measured."""
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Everything that happens from entering on. The iterator ends with the network.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -29,12 +30,14 @@ from linkem_py.kernel.codec.tc import (
     class_dump_message,
     class_message,
     filter_message,
+    filters_delete_message,
     qdisc_dump_message,
     qdisc_message,
 )
 from linkem_py.kernel.namespaces import Namespace, NamespaceThread, reserve_files
 from linkem_py.kernel.readback import present
 from linkem_py.kernel.rollback import NOT_TRIED, Failure, Locate, apply_or_roll_back
+from linkem_py.plan import match
 from linkem_py.plan import objects as o
 from linkem_py.plan.operations import Operation, contained
 
@@ -43,6 +46,8 @@ T = TypeVar("T")
 _LO = 1
 _IF_OPER_UP = 6  # RFC 2863
 _LONGEST_WAIT_S = 5.0
+# Parent, priority (before that of redirections to devices that duplicate), protocol, handle.
+_MIRROR = (o.TC_H_EGRESS_FILTERS, 1, o.ETH_P_ALL, 1)
 _FIRST_INDEX = 100  # below, the kernel puts tunnels of its own into some namespaces
 
 
@@ -100,6 +105,37 @@ class KernelDriver:
         with self._lock:
             netlink, index = self.namespaces[name].netlink, self.index(name, device)
             return [row for parent in parents for row in class_rows(netlink.dump(class_dump_message(index, parent)))]
+
+    def mirror(self, name: str, device: str, target: str) -> None:
+        """Copy what is handed to a device, before its queues, to a new device `target` beside it.
+
+        The device needs a clsact. Raises `KernelError`, and nothing is left then.
+        """
+        with self._lock:
+            netlink, index = self.namespaces[name].netlink, self.index(name, device)
+            to = self._new_index(name, target)
+            entry = o.Filter(name, device, *_MIRROR, match.everything(action=o.Mirror(target)))
+            acks = netlink.transact(
+                [ifb_message(o.Ifb(name, target), index=to), filter_message("create", entry, index, to)]
+            )
+            failed = next((ack for ack in acks if ack.errno), None)
+            if failed is not None:
+                netlink.transact([link_delete_message(to)])
+                del self._indexes[name][target]
+                words = failed.message or os.strerror(failed.errno)
+                raise KernelError(f"peer {name}: what is handed to {device} cannot be copied: {words}")
+
+    def unmirror(self, name: str, device: str, target: str) -> None:
+        """End `mirror`. What has gone already is no error."""
+        with self._lock:
+            if name not in self.namespaces:
+                return
+            indexes = self._indexes[name]
+            to = indexes.pop(target)
+            messages = [link_delete_message(to)]
+            if device in indexes:
+                messages.insert(0, filters_delete_message(indexes[device], *_MIRROR[:3]))
+            self.namespaces[name].netlink.transact(messages)
 
     def present(self, name: str) -> set[o.Key]:
         """Keys of everything that the kernel has in a namespace."""
@@ -301,9 +337,14 @@ class KernelDriver:
             messages.append(qdisc_message(verb, made, self._indexes[made.ns][made.dev], before))
         elif isinstance(made, o.Class):
             messages.append(class_message(verb, made, self._indexes[made.ns][made.dev]))
+        elif isinstance(made, o.Filter) and verb == "delete" and not made.handle >> 20:
+            # The kernel has chosen the number of that root table. Whatever goes without its qdisc is the only
+            # entry of its priority.
+            index = self._indexes[made.ns][made.dev]
+            messages.append(filters_delete_message(index, made.parent, made.priority, made.protocol))
         elif isinstance(made, o.Filter):
             action = made.options.action if isinstance(made.options, o.U32) else None
-            redirect = self._indexes[made.ns].get(action.device, 0) if isinstance(action, o.Redirect) else 0
+            redirect = self._indexes[made.ns].get(action.device, 0) if isinstance(action, o.Redirect | o.Mirror) else 0
             messages.append(filter_message(verb, made, self._indexes[made.ns][made.dev], redirect))
         elif isinstance(made, o.Neighbour):
             messages.append(neighbour_message(verb, made, self._indexes[made.ns][made.dev]))

@@ -1,4 +1,4 @@
-"""System calls that Python 3.11 lacks: unshare, setns, mount. One thin layer over libc."""
+"""System calls that Python 3.11 lacks, or makes in its own way only: one thin layer over libc."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
 def unmount(target: str, flags: int = MNT_DETACH) -> None:
     """umount2(2), in the calling thread's mount namespace. Raises OSError."""
     _check(_libc.umount2(os.fsencode(target), flags), f"unmount {target}")
+
+
+def bind(fd: int, address: bytes) -> None:
+    """bind(2) to a ``struct sockaddr`` as it is, where Python insists on knowing better. Raises OSError."""
+    _check(_libc.bind(fd, address, len(address)), "bind")
 
 
 def open_namespace(kind: str, pid: int | None = None) -> int:

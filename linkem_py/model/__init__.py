@@ -4,9 +4,11 @@
 #   loss          GilbertElliott, FourState: loss with a memory
 #   distribution  DelayTable: shapes of jitter
 #   slot          Slot: a radio cell's bursts
+#   cross_traffic CrossTraffic: background packets that share a link's queue; cross_stream: each of them
 #   schedule      Schedule: how an impairment goes on in time; Steps, Markov, Trace, ...
 #   presets       links, schedules and modifiers by name
 #   scenario      Scenario: several links, what happens on them, for so long
+#   access        Access: the line that all links of a peer's interface share
 #   topology      Topology over a networkx graph; Peer, Link, Segment
 #   default_rate  a rate for links that have none
 #   capabilities  Capabilities: what a kernel can do
@@ -14,7 +16,10 @@
 #   rules         the validators they share
 """Values: topologies, impairments, capabilities. Pure, validated at construction."""
 
+from linkem_py.model.access import Access, AccessLink
 from linkem_py.model.capabilities import Capabilities
+from linkem_py.model.cross_stream import CrossStream, Packet
+from linkem_py.model.cross_traffic import IMIX, CrossTraffic
 from linkem_py.model.distribution import DelayTable
 from linkem_py.model.durations import format_duration, parse_duration
 from linkem_py.model.impairment import Impairment
@@ -41,10 +46,15 @@ from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Peer, Segme
 
 __all__ = [
     "DEFAULT_SEGMENT",
+    "IMIX",
     "OUTAGE",
+    "Access",
+    "AccessLink",
     "Bufferbloat",
     "Capabilities",
     "Constant",
+    "CrossStream",
+    "CrossTraffic",
     "DelayTable",
     "FourState",
     "GilbertElliott",
@@ -56,6 +66,7 @@ __all__ = [
     "Modifier",
     "OrnsteinUhlenbeck",
     "Overlay",
+    "Packet",
     "Peer",
     "Replay",
     "Schedule",

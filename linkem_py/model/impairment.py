@@ -164,9 +164,16 @@ class Impairment:
         return self._with(given)
 
     def at_rate(self, rate_kbit: float) -> Impairment:
-        """A copy with another rate, of one that has a rate: what `evolve` gives, in a quarter of the time."""
+        """A copy with another rate, of one that has a rate: what `evolve` gives, in a third of the time."""
         assert self.rate_kbit is not None
-        return self._with({"rate_kbit": _CHECKS["rate_kbit"](rate_kbit)})
+        if type(rate_kbit) is not float or not 1 <= rate_kbit <= HIGHEST_RATE_KBIT:
+            rate_kbit = _CHECKS["rate_kbit"](rate_kbit)
+        # Rules across fields ask whether there is a rate, and there was one and is one.
+        new = Impairment.__new__(Impairment)
+        fields = new.__dict__
+        fields.update(self.__dict__)
+        fields["rate_kbit"] = rate_kbit
+        return new
 
     def _with(self, given: Mapping[str, Any]) -> Impairment:
         """A copy with these fields, which keep their own rules; only what reads them is checked."""

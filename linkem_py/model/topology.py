@@ -11,6 +11,8 @@ import attrs
 import networkx as nx
 
 from linkem_py.errors import TopologyError
+from linkem_py.model.access import ACCESS_FIELDS, Access, AccessLink, DownlinkPlace
+from linkem_py.model.cross_traffic import CrossTraffic, check_cross_traffic
 from linkem_py.model.impairment import FIELDS, Impairment
 from linkem_py.model.rules import check_peer_name, check_segment_name
 from linkem_py.model.schedule.schedule import Schedule, check_schedule
@@ -18,6 +20,7 @@ from linkem_py.model.schedule.schedule import Schedule, check_schedule
 Unlinked = Literal["open", "blocked"]
 Classifier = Literal["htb", "prio"]
 Duplicates = Literal["auto", "strict", "isolate"]
+Placement = Literal["sender", "hub"]
 
 DEFAULT_SEGMENT = "lan"
 PRIO_DESTINATIONS = 15  # prio has 16 bands (TCQ_PRIO_BANDS), and one is for everything else
@@ -34,10 +37,14 @@ _DEFAULT_IPV6 = tuple(ipaddress.IPv6Network(f"fd00:{index:x}::/64") for index in
 
 @attrs.frozen
 class Peer:
-    """A host of the emulated network. `number` places its addresses and never changes."""
+    """A host of the emulated network. `number` places its addresses and never changes.
+
+    `placement` says where the queues of its links stand: on its own interfaces (``sender``), or in the hub.
+    """
 
     name: str
     number: int
+    placement: Placement = "sender"
 
 
 @attrs.frozen
@@ -96,6 +103,15 @@ def link_name(key: LinkKey) -> str:
     return f"link {source}->{destination}{suffix}"
 
 
+def access_name(end: tuple[str, str]) -> str:
+    """``access link of a``, with the segment behind it where it is not the default one."""
+    name, segment = end
+    return f"access link of {name}" + ("" if segment == DEFAULT_SEGMENT else f" ({segment})")
+
+
+_NO_ACCESS = AccessLink(Access())
+
+
 class Topology:
     """Peers and links, over a networkx graph. It can be written down, looked at and planned
     without a kernel; `Network` brings it up.
@@ -115,6 +131,8 @@ class Topology:
     duplicates : what to do where a kernel refuses a duplicating netem beside others: ``auto``
         isolates it there, ``isolate`` always does, ``strict`` refuses such a topology anywhere
     offload : leave segmentation offloads on; netem then sees packets of up to 64 KB
+    placement : where peers' queues stand unless `add_peer` says otherwise: ``sender``, on the peer's own
+        interface, or ``hub``, behind it, as those of a modem at the other end of a cable: see docs/shaping.md
 
     All methods raise `TopologyError` and leave the topology as it was.
     """
@@ -129,6 +147,7 @@ class Topology:
         classifier: Classifier = "htb",
         duplicates: Duplicates = "auto",
         offload: bool = False,
+        placement: Placement = "sender",
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise TopologyError("name", "must be some text", name)
@@ -136,9 +155,11 @@ class Topology:
         _check(unlinked, "unlinked", get_args(Unlinked))
         _check(classifier, "classifier", get_args(Classifier))
         _check(duplicates, "duplicates", get_args(Duplicates))
+        _check(placement, "placement", get_args(Placement))
         self.unlinked: Unlinked = unlinked
         self.classifier: Classifier = classifier
         self.duplicates: Duplicates = duplicates
+        self.placement: Placement = placement
         if not isinstance(offload, bool):
             raise TopologyError("offload", "must be true or false", offload)
         self.offload = offload
@@ -148,12 +169,14 @@ class Topology:
         self._ipv6 = ipv6 is not None
         self._joined: set[tuple[str, str]] = set()  # (peer, segment) of those told to join
         self._reasons: dict[str, dict[str, int]] = {DEFAULT_SEGMENT: {}}  # by segment and peer: its links, a join
+        self._accesses: dict[tuple[str, str], AccessLink] = {}  # by (peer, segment)
         self._peers: dict[str, Peer] = {}
         self._lowered: dict[str, str] = {}
         self._free: list[int] = []  # numbers of removed peers, a heap
         self._links: dict[LinkKey, Link] = {}
         self._outgoing: dict[tuple[str, str], dict[str, Link]] = {}
         self._schedules: dict[LinkKey, Schedule] = {}
+        self._cross_traffic: dict[LinkKey, CrossTraffic] = {}
         self._graph: nx.MultiDiGraph[str] | None = None
 
     @classmethod
@@ -168,12 +191,12 @@ class Topology:
 
         Peers are named ``str(node)``. An undirected edge becomes a link each way. Edge attributes
         named like fields of `Impairment` override `impairment` on that edge; an attribute
-        ``impairment`` replaces it, ``segment`` names the segment; others are left alone.
-        `settings` are the constructor's.
+        ``impairment`` replaces it, ``segment`` names the segment; others are left alone. Node attributes
+        named like fields of `Access` are the peer's on the default segment. `settings` are the constructor's.
         """
         topology = cls(name, **settings)
-        for node in graph.nodes:
-            topology.add_peer(str(node))
+        for node, data in graph.nodes(data=True):
+            topology.add_peer(str(node), **{key: value for key, value in data.items() if key in ACCESS_FIELDS})
         base = impairment if impairment is not None else Impairment()
         for first, second, data in graph.edges(data=True):
             source, destination = str(first), str(second)
@@ -192,9 +215,24 @@ class Topology:
 
     # --- writing it down ---------------------------------------------------------------------
 
-    def add_peer(self, name: str) -> Peer:
-        """Add a peer. It gets the lowest free address and keeps it."""
+    def add_peer(
+        self,
+        name: str,
+        *,
+        placement: Placement | None = None,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> Peer:
+        """Add a peer. It gets the lowest free address and keeps it.
+
+        `placement` of its queues, ``sender`` or ``hub``; None: as the topology says. The rest is its access
+        link on the default segment, see `Access`.
+        """
         check_peer_name(name)
+        placement = self.placement if placement is None else placement
+        _check(placement, "placement", get_args(Placement), f"peer {name}")
         if name in self._peers:
             raise TopologyError("peer", "must not be added twice", name)
         other = self._lowered.get(name.lower())
@@ -205,10 +243,18 @@ class Topology:
             raise TopologyError("peer", f"does not fit: a topology has room for {MOST_PEERS} peers", name)
         if not self._others:
             _check_room(self._segments[DEFAULT_SEGMENT], name, len(self._peers) + 1)
+        access = self._planned_access(
+            (name, DEFAULT_SEGMENT),
+            uplink_kbit=uplink_kbit,
+            downlink_kbit=downlink_kbit,
+            downlink_at=downlink_at,
+            queue_ms=queue_ms,
+        )
         number = heapq.heappop(self._free) if self._free else len(self._peers) + 1
-        peer = Peer(name, number)
+        peer = Peer(name, number, placement)
         self._peers[name] = peer
         self._lowered[name.lower()] = name
+        self._put_access((name, DEFAULT_SEGMENT), access)
         self._graph = None
         return peer
 
@@ -219,6 +265,8 @@ class Topology:
             self.remove_link(*link.key)
         for segment in [segment for peer_name, segment in self._joined if peer_name == name]:
             self.leave(name, segment)
+        for key in [key for key in self._accesses if key[0] == name]:
+            del self._accesses[key]
         del self._peers[name]
         del self._lowered[name.lower()]
         heapq.heappush(self._free, peer.number)
@@ -235,13 +283,44 @@ class Topology:
         self._put_segment(segment)
         return segment
 
-    def join(self, name: str, segment: str) -> None:
-        """Put a peer on a segment, whether it has a link there or not. Twice is harmless."""
+    def join(
+        self,
+        name: str,
+        segment: str,
+        *,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> None:
+        """Put a peer on a segment, whether it has a link there or not. Twice is harmless.
+
+        What is given of its access link there holds from then on, see `Access`; the rest of it stays.
+        """
         self._check_peer_and_segment(name, segment)
+        given = {
+            "uplink_kbit": uplink_kbit,
+            "downlink_kbit": downlink_kbit,
+            "downlink_at": downlink_at,
+            "queue_ms": queue_ms,
+        }
+        fields = {field: value for field, value in given.items() if value is not None}
+        access = self._planned_access((name, segment), **fields)
         if (name, segment) not in self._joined:
             _check_room(self._segments[segment], name, self._peers[name].number)
             self._joined.add((name, segment))
             self._count(name, segment, 1)
+        self._put_access((name, segment), access)
+
+    def set_access(self, name: str, *, segment: str = DEFAULT_SEGMENT, **fields: Any) -> Access:
+        """Change what is named of a peer's access link on a segment, see `Access`; None takes a setting away.
+
+        It holds as long as the peer is on the segment, and may be said before it is.
+        """
+        self._check_peer_and_segment(name, segment)
+        access = self._planned_access((name, segment), **fields)
+        self._put_access((name, segment), access)
+        return access
 
     def leave(self, name: str, segment: str) -> None:
         """Take back `join`: without a link on the segment the peer is not on it. Harmless if it never joined."""
@@ -266,14 +345,17 @@ class Topology:
         impairment: Impairment | None = None,
         *,
         schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> Link:
         """Add the link from `source` to `destination`, one direction only; `schedule` says how it goes on.
 
-        A segment that is not there yet is added with the next free subnets, as `add_segment` does.
+        `cross_traffic` shares its queue. A segment that is not there yet is added with the next free
+        subnets, as `add_segment` does.
         """
         link = self.plan_link(source, destination, impairment, schedule=schedule, segment=segment)
-        self._put_new(link, schedule)
+        check_possible(link, cross_traffic)
+        self._put_new(link, schedule, cross_traffic)
         return link
 
     def connect(
@@ -285,22 +367,27 @@ class Topology:
         back: Impairment | None = None,
         schedule: Schedule | None = None,
         back_schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
+        back_cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> tuple[Link, Link]:
         """Add a link each way: `impairment` from `first` to `second`, `back` (or the same) back.
 
         `schedule` says how the link from `first` to `second` goes on, `back_schedule` the other. A link
         that is the same both ways, with neither `back` nor `back_schedule`, has `schedule` both ways,
-        drawn independently. ``Constant()`` is a schedule of nothing. A segment that is not there yet is
-        added with the next free subnets, as `add_segment` does.
+        drawn independently. ``Constant()`` is a schedule of nothing. `cross_traffic` shares the queue from
+        `first` to `second` and `back_cross_traffic` the other: neither stands for both. A segment that is not
+        there yet is added with the next free subnets, as `add_segment` does.
         """
         if back is None and back_schedule is None:
             back_schedule = schedule
         back = back if back is not None else impairment
         there = self.plan_link(first, second, impairment, schedule=schedule, segment=segment)
         again = self.plan_link(second, first, back, schedule=back_schedule, segment=segment)
-        self._put_new(there, schedule)
-        self._put_new(again, back_schedule)
+        check_possible(there, cross_traffic)
+        check_possible(again, back_cross_traffic)
+        self._put_new(there, schedule, cross_traffic)
+        self._put_new(again, back_schedule, back_cross_traffic)
         return there, again
 
     def disconnect(self, first: str, second: str, *, segment: str = DEFAULT_SEGMENT) -> None:
@@ -315,6 +402,7 @@ class Topology:
         self._count(source, segment, -1)
         self._count(destination, segment, -1)
         self._schedules.pop(link.key, None)
+        self._cross_traffic.pop(link.key, None)
         del self._outgoing[source, segment][destination]
         self._graph = None
 
@@ -336,8 +424,17 @@ class Topology:
         """Say how one direction goes on from what it is; None: it stays so."""
         link = self.link(source, destination, segment=segment)
         new = self.plan_schedule(link, schedule)
-        self._put_new(new, schedule)
+        self.put_link(new)
+        self.put_schedule(new.key, schedule)
         return new
+
+    def set_cross_traffic(
+        self, source: str, destination: str, traffic: CrossTraffic | None, *, segment: str = DEFAULT_SEGMENT
+    ) -> None:
+        """Have background packets share the queue of one direction; None: no more."""
+        link = self.link(source, destination, segment=segment)
+        check_possible(link, traffic)
+        self.put_cross_traffic(link.key, traffic)
 
     # --- looking at it -----------------------------------------------------------------------
 
@@ -345,13 +442,15 @@ class Topology:
     def graph(self) -> nx.MultiDiGraph[str]:
         """The networkx graph: nodes are peer names, edges links, the edge key is the segment.
 
-        Nodes have ``number``; edges have ``segment``, ``impairment`` and every field of it by its name, so
-        that ``nx.shortest_path(topology.graph, "a", "b", weight="delay_ms")`` works. The graph
+        Nodes have ``number`` and ``placement``; edges have ``segment``, ``impairment`` and every field of it by
+        its name, so that ``nx.shortest_path(topology.graph, "a", "b", weight="delay_ms")`` works. The graph
         is frozen: change the topology through its methods.
         """
         if self._graph is None:
             graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=self.name)
-            graph.add_nodes_from((peer.name, {"number": peer.number}) for peer in self._peers.values())
+            graph.add_nodes_from(
+                (peer.name, {"number": peer.number, "placement": peer.placement}) for peer in self._peers.values()
+            )
             for link in self._links.values():
                 fields = {name: getattr(link.impairment, name) for name in FIELDS}
                 fields |= {"impairment": link.impairment, "segment": link.segment}
@@ -373,6 +472,11 @@ class Topology:
     def schedules(self) -> Mapping[LinkKey, Schedule]:
         """Schedules by link, of those that have one."""
         return self._schedules
+
+    @property
+    def cross_traffic(self) -> Mapping[LinkKey, CrossTraffic]:
+        """Cross traffic by link, of those that have some."""
+        return self._cross_traffic
 
     @property
     def segments(self) -> Mapping[str, Segment]:
@@ -413,6 +517,16 @@ class Topology:
         except (KeyError, TypeError):
             raise TopologyError("peer", f"is not in the topology; the peers are {_some(self._peers)}", name) from None
 
+    @property
+    def accesses(self) -> Mapping[tuple[str, str], AccessLink]:
+        """Access links by (peer, segment), of the interfaces that have one or once had."""
+        return self._accesses
+
+    def access(self, name: str, *, segment: str = DEFAULT_SEGMENT) -> Access:
+        """The access link of a peer on a segment; one without rates if there is none."""
+        self._check_peer_and_segment(name, segment)
+        return self._access((name, segment)).access
+
     def link(self, source: str, destination: str, *, segment: str = DEFAULT_SEGMENT) -> Link:
         """The link from `source` to `destination`."""
         try:
@@ -441,11 +555,13 @@ class Topology:
         """An independent copy; numbers and slots are kept."""
         twin = Topology.__new__(Topology)
         twin.__dict__.update(self.__dict__)
+        twin._accesses = dict(self._accesses)
         twin._peers = dict(self._peers)
         twin._lowered = dict(self._lowered)
         twin._free = list(self._free)
         twin._links = dict(self._links)
         twin._schedules = dict(self._schedules)
+        twin._cross_traffic = dict(self._cross_traffic)
         twin._outgoing = {key: dict(links) for key, links in self._outgoing.items()}
         twin._segments, twin._others = dict(self._segments), dict(self._others)
         twin._joined = set(self._joined)
@@ -505,18 +621,21 @@ class Topology:
 
     def put_link(self, link: Link) -> None:
         """Store a link as it is, new or in place of the one with the same key."""
-        if link.key not in self._links:
+        key = link.key
+        if key not in self._links:
             if link.segment not in self._segments:
                 self._put_segment(self._new_segment(link.segment))
             self._count(link.source, link.segment, 1)
             self._count(link.destination, link.segment, 1)
-        self._links[link.key] = link
-        self._outgoing.setdefault((link.source, link.segment), {})[link.destination] = link
+            self._outgoing.setdefault((link.source, link.segment), {})
+        self._links[key] = link
+        self._outgoing[link.source, link.segment][link.destination] = link
         self._graph = None
 
-    def _put_new(self, link: Link, schedule: Schedule | None) -> None:
+    def _put_new(self, link: Link, schedule: Schedule | None, traffic: CrossTraffic | None) -> None:
         self.put_link(link)
         self.put_schedule(link.key, schedule)
+        self.put_cross_traffic(link.key, traffic)
 
     def put_schedule(self, key: LinkKey, schedule: Schedule | None) -> None:
         """Store a link's schedule, None for none, and leave the link as it is."""
@@ -525,8 +644,31 @@ class Topology:
         else:
             self._schedules[key] = schedule
 
+    def put_cross_traffic(self, key: LinkKey, traffic: CrossTraffic | None) -> None:
+        """Store a link's cross traffic, None for none."""
+        if traffic is None:
+            self._cross_traffic.pop(key, None)
+        else:
+            self._cross_traffic[key] = traffic
+
     def __repr__(self) -> str:
         return f"<Topology {self.name!r}: {len(self._peers)} peers, {len(self._links)} links>"
+
+    def _access(self, end: tuple[str, str]) -> AccessLink:
+        return self._accesses.get(end, _NO_ACCESS)
+
+    def _planned_access(self, end: tuple[str, str], **fields: Any) -> Access:
+        try:
+            return self._access(end).access.evolve(**fields)
+        except TopologyError as error:
+            raise error.at(access_name(end)) from None
+
+    def _put_access(self, end: tuple[str, str], access: Access) -> None:
+        changed = self._access(end).changed(access)
+        if changed != _NO_ACCESS:
+            self._accesses[end] = changed
+        else:
+            self._accesses.pop(end, None)
 
     def _no_link(self, source: str, destination: str, segment: str) -> NoReturn:
         key = (source, destination, segment)
@@ -615,9 +757,20 @@ def _ceiling_kbit(key: LinkKey, under: Impairment, schedule: Schedule | None) ->
         raise error.at(link_name(key)) from None
 
 
-def _check(value: object, field: str, choices: tuple[str, ...]) -> None:
+def check_possible(link: Link, traffic: CrossTraffic | None) -> None:
+    """Raise `TopologyError` unless the link can have this cross traffic: a share needs a rate to be a share of."""
+    if traffic is None:
+        return
+    try:
+        if check_cross_traffic(traffic).load_pct is not None and not link.shaped:
+            raise TopologyError("load_pct", "needs a link with rate_kbit", traffic.load_pct)
+    except TopologyError as error:
+        raise error.at(str(link)) from None
+
+
+def _check(value: object, field: str, choices: tuple[str, ...], where: str = "") -> None:
     if value not in choices:
-        raise TopologyError(field, f"must be one of {', '.join(choices)}", value)
+        raise TopologyError(field, f"must be one of {', '.join(choices)}", value, where=where)
 
 
 def _ipv4(text: str) -> ipaddress.IPv4Network:

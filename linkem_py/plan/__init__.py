@@ -6,7 +6,9 @@
 #   translate    an Impairment as netem, htb class and queue
 #   match        u32 selectors
 #   tree         the queueing tree of one interface
+#   placement    where a tree stands: on the peer's interface, or in the hub
 #   hub          bridges, ports, forwarding
+#   access       access links: what all links of a peer share
 #   partition    cuts between groups
 #   routing      policy routing of peers on several segments
 #   duplicates   the duplicate rule

@@ -29,6 +29,16 @@ def duplicator(segment: Segment, number: int) -> str:
     return f"dup{segment.number}-{number}"
 
 
+def copies(interface: str) -> str:
+    """Name of the device beside an interface that gets copies of what is handed to it."""
+    return f"copy-{interface}"
+
+
+def ingress(segment: Segment) -> str:
+    """Name of the device, beside the interface, in which what comes in waits for the access link."""
+    return f"in-{interface(segment)}"
+
+
 def bridge_of(segment: Segment, number: int) -> str:
     """The bridge that peer `number` of a segment is joined to."""
     return bridge(segment, number // BRIDGE_PORTS)

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.topology import LinkKey, Topology
-from linkem_py.plan import addressing, duplicates, hub, partition, routing
+from linkem_py.plan import access, addressing, duplicates, hub, partition, routing
 from linkem_py.plan.objects import Key, Neighbour, Object, Route
 from linkem_py.plan.partition import Groups
-from linkem_py.plan.requirements import check_links, unmet_by_partition
+from linkem_py.plan.requirements import check_access, check_links, unmet_by_partition
 from linkem_py.plan.tree import Planner
 
 #: Objects by key, in an order in which they can be made.
@@ -32,6 +32,7 @@ def desired(topology: Topology, capabilities: Capabilities, *, seed: int | None 
     """
     duplicates.check(topology, topology.links.values())
     check_links(topology, topology.links.values())
+    check_access(topology, topology.accesses)
     return state(_everything(Planner(topology, capabilities, seed), groups))
 
 
@@ -49,6 +50,7 @@ def _everything(planner: Planner, groups: Groups) -> Iterator[Object]:
             yield from hub.joint(topology, peer, segment)
             if divisible:
                 yield from partition.hook(segment, peer)
+            yield from access.at_hub(topology, peer, segment)
     for peer in peers:
         for segment in topology.segments_of(peer.name):
             yield from hub.interface(peer, segment)
@@ -113,11 +115,13 @@ def _routes(planner: Planner, keys: Iterable[LinkKey]) -> Iterator[Object]:
             yield from planner.routes(links[key])
 
 
-def part_of_peer(planner: Planner, name: str) -> Iterator[Object]:
-    """What one peer needs beside its ends and links: its namespace; nothing if it is not there."""
+def part_of_peer(planner: Planner, name: str, groups: Groups) -> Iterator[Object]:
+    """What there is of one peer beside its ends and links: its namespace, and cuts on others' ports."""
     topology = planner.topology
     if name in topology.peers:
         yield hub.namespace(topology.peers[name])
+        if not unmet_by_partition(planner.capabilities):
+            yield from partition.cuts_against(topology, name, groups)
 
 
 def part_of_ends(planner: Planner, ends: Iterable[tuple[str, str]], groups: Groups) -> Iterator[Object]:
@@ -134,9 +138,23 @@ def part_of_ends(planner: Planner, ends: Iterable[tuple[str, str]], groups: Grou
         yield from hub.joint(topology, peer, segment)
         if divisible:
             yield from partition.hook(segment, peer)
-            yield from partition.cuts_of(segment, peer, groups)
+            yield from partition.cuts_of(topology, segment, peer, groups)
+        yield from access.at_hub(topology, peer, segment)
         yield from hub.interface(peer, segment)
         yield from planner.root(peer, segment)
+
+
+def part_of_access(planner: Planner, ends: Iterable[tuple[str, str]]) -> Iterator[Object]:
+    """What an access link of these interfaces, (peer, segment), concerns: their trees as a whole."""
+    topology = planner.topology
+    for name, segment_name in ends:
+        peer, segment = topology.peers[name], topology.segments[segment_name]
+        links = topology.outgoing(name, segment_name)
+        yield from access.at_hub(topology, peer, segment)
+        yield from planner.root(peer, segment)
+        yield from planner.groups(peer, segment, links)
+        for link in links:
+            yield from planner.link(link)
 
 
 def part_of_ends_raised(topology: Topology, ends: Iterable[tuple[str, str]]) -> Iterator[Object]:

@@ -12,6 +12,8 @@ from linkem_py.model.topology import MOST_PEERS
 GROUP_SIZE = 32  # destinations below one child htb; adding a class costs steps per class of its htb
 
 _ROOT = 0x0001
+_ACCESS_NETEM = 0x0002
+_ACCESS_QUEUE = 0x0003
 _GROUP = 0x0010
 _NETEM = 0x1000
 _QUEUE = 0x8000
@@ -19,13 +21,27 @@ _QUEUE = 0x8000
 #: Majors by role: (first, how many). `test_handles` proves that they are disjoint.
 MAJORS: dict[str, tuple[int, int]] = {
     "root": (_ROOT, 1),
+    "access netem": (_ACCESS_NETEM, 1),
+    "access queue": (_ACCESS_QUEUE, 1),
     "group": (_GROUP, MOST_PEERS // GROUP_SIZE + 1),
     "netem": (_NETEM, MOST_PEERS + 1),
     "queue": (_QUEUE, MOST_PEERS + 1),
     "clsact": (0xFFFF, 1),
 }
 
+_GROUP_CLASS, _ACCESS_GROUP_CLASS, _ACCESS_CLASS = 0x0001, 0x1000, 0xFFF0
+
+#: Minors of classes in the root htb by role: (first, how many), disjoint as well.
+MINORS: dict[str, tuple[int, int]] = {
+    "group": (_GROUP_CLASS, MOST_PEERS // GROUP_SIZE + 1),
+    "group below an access link": (_ACCESS_GROUP_CLASS, MOST_PEERS // GROUP_SIZE + 1),
+    "access link": (_ACCESS_CLASS, 1),
+}
+
 ROOT = _ROOT << 16
+ACCESS_CLASS = ROOT | _ACCESS_CLASS
+ACCESS_NETEM = _ACCESS_NETEM << 16
+ACCESS_QUEUE = _ACCESS_QUEUE << 16
 CLSACT = 0xFFFF0000
 
 DESTINATIONS = 3 << 20  # u32 table of destinations, in the root and in each child htb
@@ -40,7 +56,12 @@ def group_of(number: int) -> int:
 
 def group_class(group: int) -> int:
     """Class of a group in the root htb: 1:(group + 1)."""
-    return ROOT | (group + 1)
+    return ROOT | (_GROUP_CLASS + group)
+
+
+def access_group_class(group: int) -> int:
+    """Class of a group below an access link's: 1:(1000 + group). Another number, since a class cannot move."""
+    return ROOT | (_ACCESS_GROUP_CLASS + group)
 
 
 def group_qdisc(group: int) -> int:
@@ -97,6 +118,11 @@ def destination_of(handle: int) -> int | None:
         if first <= major < first + count:
             return major - first
     return None
+
+
+def in_root(classid: int) -> bool:
+    """Whether a class is one of the root htb: a group's or an access link's, no destination's."""
+    return classid >> 16 == _ROOT
 
 
 def member_of(classid: int) -> int:

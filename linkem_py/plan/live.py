@@ -20,6 +20,7 @@ from linkem_py.plan.operations import Operation, operations, stops_duplicating
 from linkem_py.plan.tree import Planner, Shape
 
 _new = tuple.__new__
+_namespace = attrgetter("object.ns")  # what a link consists of is in its source's
 _ELSEWHERE = ("rate_kbit", "burst_kb", "queue_ms", "queue_packets", "queue", "mtu")
 _OF_NETEM = attrgetter(*(name for name in FIELDS if name not in _ELSEWHERE))
 
@@ -108,6 +109,7 @@ class LiveChanges:
         """
         _, old, impairment, shaped, ceiling_kbit, outage, _ = wish
         planner, was = self.planner, old.impairment
+        shared = planner.shared(old.source, old.segment)
         if was.mtu != impairment.mtu:
             return None
         netem, class_, queue = shape
@@ -125,14 +127,15 @@ class LiveChanges:
                 if rate != class_.options:  # another shaper's rate is not the class's
                     class_ = Class(*class_[:5], rate)
             if queue is not None and not _queues_alike(was, impairment):
-                kind, limit = translate.queue(impairment)
+                kind, limit = planner.queue(impairment, shared)
                 if kind != queue.kind:
                     return None
                 if limit != queue.options:
                     queue = Qdisc(*queue[:5], limit)
-        if class_ is not None and _netem_stays(was, impairment, netem.options, ceiling_kbit):
+        below = shared is not None
+        if class_ is not None and _netem_stays(was, impairment, netem.options, ceiling_kbit, below):
             return _link(wish, old.revision), Shape(netem, class_, queue)
-        options = translate.netem(impairment, own_rate=class_ is None, ceiling_kbit=ceiling_kbit)
+        options = translate.netem(impairment, own_rate=class_ is None, ceiling_kbit=ceiling_kbit, shared=below)
         if was.seed == impairment.seed and options[:-1] == netem.options[:-1]:
             return _link(wish, old.revision), Shape(netem, class_, queue)
         new = _link(wish, old.revision + 1)
@@ -152,10 +155,6 @@ class LiveChanges:
             state(made for old, _ in pairs for made in self.planner.leaf(old)),
             state(made for _, new in pairs for made in self.planner.leaf(new)),
         )
-
-
-def _namespace(step: Operation) -> str:
-    return step.object.ns  # type: ignore[union-attr]  # what a link consists of is in its source's
 
 
 def _link(wish: Wish, revision: int) -> Link:
@@ -181,7 +180,9 @@ def _queues_alike(first: Impairment, second: Impairment) -> bool:
     )
 
 
-def _netem_stays(was: Impairment, impairment: Impairment, options: QdiscOptions, ceiling_kbit: float | None) -> bool:
+def _netem_stays(
+    was: Impairment, impairment: Impairment, options: QdiscOptions, ceiling_kbit: float | None, shared: bool
+) -> bool:
     """Whether netem, with its rate elsewhere, has nothing to do with what differs: true of most rates and queues."""
     return (
         impairment.shaper != "netem"
@@ -189,7 +190,7 @@ def _netem_stays(was: Impairment, impairment: Impairment, options: QdiscOptions,
         and _OF_NETEM(was) == _OF_NETEM(impairment)
         and (
             translate.netem_limit(impairment, own_rate=False, ceiling_kbit=ceiling_kbit),
-            translate.latency_ns(impairment),
+            translate.latency_ns(impairment, shared=shared),
         )
         == options[:2]
     )

@@ -6,8 +6,8 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-from linkem_py.model.topology import Link, LinkKey, Segment, Topology
-from linkem_py.plan import addressing, handles
+from linkem_py.model.topology import Link, LinkKey, Peer, Segment, Topology
+from linkem_py.plan import handles
 from linkem_py.plan.objects import (
     U32,
     Bridge,
@@ -24,6 +24,7 @@ from linkem_py.plan.objects import (
     Rule,
     Veth,
 )
+from linkem_py.plan.placement import source_of
 
 _ISOLATION_DEVICE = re.compile(r"dup(\d+)-(\d+)")
 _ONE_DESTINATION = 0xFFFFFFFF  # the mask of an entry for one peer; entries for groups leave bits out
@@ -34,19 +35,21 @@ def link_of(topology: Topology, made: Object) -> LinkKey | None:
 
     The link need not be in the topology (it may be about to be added), its peers must.
     """
-    if isinstance(made, Namespace | Bridge | Veth | Forwarding | Rule) or made.ns not in topology.peers:
+    if isinstance(made, Namespace | Bridge | Veth | Forwarding | Rule):
         return None
     device = made.name if isinstance(made, Ifb) else made.dev
-    segment = _segment(topology, device)
-    if segment is None:
+    isolation = _ISOLATION_DEVICE.fullmatch(device)
+    found = _isolated(topology, made.ns, isolation) if isolation else source_of(topology, made.ns, device)
+    if found is None:
         return None
-    if topology.classifier == "prio" and isinstance(made, Qdisc) and made.dev == addressing.interface(segment):
-        return _in_band(topology.outgoing(made.ns, segment.name), made)
-    number = _destination(made, device, segment)
+    source, segment = found
+    if topology.classifier == "prio" and isinstance(made, Qdisc) and not isolation:
+        return _in_band(topology.outgoing(source.name, segment.name), made)
+    number = int(isolation[2]) if isolation else _destination(made, segment)
     for peer in topology.peers.values():
         if peer.number == number:
-            key = (made.ns, peer.name, segment.name)
-            back = (peer.name, made.ns, segment.name)
+            key = (source.name, peer.name, segment.name)
+            back = (peer.name, source.name, segment.name)
             if key in topology.links or back not in topology.links:
                 return key
             # A pair's neighbour entries, and its ways to other segments, are there for either direction.
@@ -56,11 +59,11 @@ def link_of(topology: Topology, made: Object) -> LinkKey | None:
     return None
 
 
-def _segment(topology: Topology, device: str) -> Segment | None:
-    isolation = _ISOLATION_DEVICE.fullmatch(device)
+def _isolated(topology: Topology, ns: str, device: re.Match[str]) -> tuple[Peer, Segment] | None:
+    """Whose packets are duplicated on a device, and on which segment."""
     for segment in topology.segments.values():
-        if device == addressing.interface(segment) or (isolation and int(isolation[1]) == segment.number):
-            return segment
+        if ns in topology.peers and int(device[1]) == segment.number:
+            return topology.peers[ns], segment
     return None
 
 
@@ -69,11 +72,8 @@ def _in_band(links: Iterable[Link], qdisc: Qdisc) -> LinkKey | None:
     return next((link.key for link in links if link.slot + 1 == band), None)
 
 
-def _destination(made: Object, device: str, segment: Segment) -> int | None:
+def _destination(made: Object, segment: Segment) -> int | None:
     """The number of the peer that an object leads to."""
-    isolation = _ISOLATION_DEVICE.fullmatch(device)
-    if isolation:
-        return int(isolation[2])
     if isinstance(made, Neighbour):
         return int.from_bytes(made.mac[-2:], "big")
     if isinstance(made, Route):
@@ -81,7 +81,7 @@ def _destination(made: Object, device: str, segment: Segment) -> int | None:
     if isinstance(made, Qdisc):
         return handles.destination_of(made.handle)
     if isinstance(made, Class):
-        return handles.member_of(made.classid) if made.parent != handles.ROOT else None
+        return None if handles.in_root(made.classid) else handles.member_of(made.classid)
     if isinstance(made, Filter) and isinstance(made.options, U32):
         leads = made.options.classid or isinstance(made.options.action, Redirect)
         value, mask, _ = made.options.keys[0]

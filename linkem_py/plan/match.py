@@ -7,10 +7,12 @@ link-local addresses, addresses that change, and packets routed through the dest
 from __future__ import annotations
 
 from linkem_py.plan.addressing import mac_words
-from linkem_py.plan.objects import U32, Drop, Redirect, U32Key
+from linkem_py.plan.objects import U32, Action, Drop, Redirect, U32Key
 
 MAC_HIGH = -16  # this word's last two bytes are the destination MAC's first two
 MAC_LOW = -12  # the destination MAC's last four bytes
+SOURCE_HIGH = -8  # this word's first two bytes are the source MAC's first two
+SOURCE_LOW = -6  # the source MAC's last four bytes
 
 _ICMPV6 = U32Key(0x00003A00, 0x0000FF00, 4)  # next header 58
 # Neighbour discovery is types 133 to 137 (RFC 4861); 132, an MLD message, shares the first mask.
@@ -26,7 +28,7 @@ _LISTENER_REPORT = (
 )
 
 
-def everything(*, classid: int = 0, action: Drop | None = None) -> U32:
+def everything(*, classid: int = 0, action: Action | None = None) -> U32:
     """Match every packet."""
     return U32(keys=(U32Key(0, 0, 0),), classid=classid, action=action)
 
@@ -53,3 +55,15 @@ def destination(
     _, word = mac_words(segment_number, number)
     mask = 0xFFFFFFFF >> group_bits << group_bits
     return U32(keys=(U32Key(word & mask, mask, MAC_LOW),), classid=classid, action=action)
+
+
+def source_table(table: int, *, mask: int) -> U32:
+    """From one of our MACs: go to `table`, at the bucket that the source MAC's last word gives."""
+    high, _ = mac_words(0, 0)
+    return U32(keys=(U32Key(high << 16, 0xFFFF0000, SOURCE_HIGH),), link=table, hash_mask=mask, hash_offset=SOURCE_LOW)
+
+
+def source(segment_number: int, number: int, *, action: Action) -> U32:
+    """Packets from peer `number`."""
+    _, word = mac_words(segment_number, number)
+    return U32(keys=(U32Key(word, 0xFFFFFFFF, SOURCE_LOW),), action=action)

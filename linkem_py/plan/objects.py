@@ -145,13 +145,19 @@ class Redirect(NamedTuple):
     device: str
 
 
+class Mirror(NamedTuple):
+    """mirred: send a copy of the packet out of another device of the same namespace, then go on."""
+
+    device: str
+
+
 class Mark(NamedTuple):
     """skbedit: set the packet's mark, then go on."""
 
     mark: int
 
 
-Action: TypeAlias = Drop | Redirect | Mark
+Action: TypeAlias = Drop | Redirect | Mirror | Mark
 
 
 class U32Table(NamedTuple):
@@ -245,11 +251,15 @@ class Veth(NamedTuple):
 
 
 class Ifb(NamedTuple):
-    """An intermediate functional block device, up."""
+    """An intermediate functional block device, up.
+
+    `queue_packets` that may wait for the device itself; 0: as many as the kernel gives it (32).
+    """
 
     ns: str
     name: str
     mtu: int = 1500
+    queue_packets: int = 0
 
     @property
     def key(self) -> Key:

@@ -3,11 +3,15 @@
 Each port of a named peer marks what comes in with its group's number and lets out what has its own
 group's mark or none; so peers that are not named reach everybody, and whatever crosses the bridge,
 IPv6, multicast and ARP included, is cut.
+
+What comes from a peer whose queues stand in the hub has passed its port long before it is let out, maybe in
+another partition or none. So it is not marked: the ports of the other groups know the peer's MAC and drop
+what comes from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from linkem_py.errors import RequestError
 from linkem_py.model.topology import Peer, Segment, Topology
@@ -33,7 +37,8 @@ from linkem_py.plan.objects import (
 Groups = tuple[frozenset[str], ...]
 
 _MASK = 0xFFFF
-_EGRESS, _INGRESS = 1 << 20, 2 << 20
+_EGRESS, _INGRESS, _SOURCES = 1 << 20, 2 << 20, 4 << 20
+_SOURCE_BUCKETS = 256
 _ACCEPT = 0x10001  # any class: clsact lets pass what a filter without an action matches
 _ANY = (U32Key(0, 0, 0),)
 
@@ -83,29 +88,62 @@ def hook(segment: Segment, peer: Peer) -> Iterator[Object]:
     for parent, table in ((TC_H_EGRESS_FILTERS, _EGRESS), (TC_H_INGRESS_FILTERS, _INGRESS)):
         yield _filter(port, parent, table, U32Table(1))
         yield _filter(port, parent, 1, U32(keys=_ANY, link=table))
+    # From the start, too: a table can be deleted only some time after what leads to it.
+    yield _filter(port, TC_H_EGRESS_FILTERS, _SOURCES, U32Table(_SOURCE_BUCKETS))
+    sources = match.source_table(_SOURCES, mask=_SOURCE_BUCKETS - 1)
+    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 1, sources)
 
 
 def cuts(topology: Topology, groups: Groups) -> Iterator[Object]:
     """The entries on the hub's ports of every named peer."""
     for mark, group in enumerate(groups, 1):
         for name in sorted(group):
+            foreign = _unmarked(topology, groups, group)
             for segment in topology.segments_of(name):
-                yield from _cut(addressing.port(segment, topology.peers[name]), mark)
+                yield from _cut(segment, topology.peers[name], mark, foreign)
 
 
-def cuts_of(segment: Segment, peer: Peer, groups: Groups) -> Iterator[Object]:
+def cuts_of(topology: Topology, segment: Segment, peer: Peer, groups: Groups) -> Iterator[Object]:
     """The entries on one peer's port; none if no group has it."""
     for mark, group in enumerate(groups, 1):
         if peer.name in group:
-            yield from _cut(addressing.port(segment, peer), mark)
+            yield from _cut(segment, peer, mark, _unmarked(topology, groups, group))
 
 
-def _cut(port: str, mark: int) -> Iterator[Object]:
+def cuts_against(topology: Topology, name: str, groups: Groups) -> Iterator[Object]:
+    """The entries on other peers' ports that are about this peer alone; none if it is marked or not named."""
+    peer = topology.peers[name]
+    if peer.placement == "sender" or not any(name in group for group in groups):
+        return
+    for group in groups:
+        if name not in group:
+            for other in sorted(group):
+                for segment in topology.segments_of(other):
+                    yield _drop_of(segment, topology.peers[other], peer.number)
+
+
+def _unmarked(topology: Topology, groups: Groups, own: frozenset[str]) -> list[int]:
+    """Numbers of the peers of the other groups that are not marked."""
+    named = (topology.peers[name] for group in groups if group is not own for name in group)
+    return sorted(peer.number for peer in named if peer.placement == "hub")
+
+
+def _cut(segment: Segment, peer: Peer, mark: int, foreign: Iterable[int]) -> Iterator[Object]:
     # What is let out comes before what comes in is marked, and the drop comes last.
-    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 1, U32(keys=_ANY, classid=_ACCEPT, mark=(0, _MASK)))
-    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 2, U32(keys=_ANY, classid=_ACCEPT, mark=(mark, _MASK)))
-    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 3, match.everything(action=Drop()))
-    yield _filter(port, TC_H_INGRESS_FILTERS, _INGRESS | 1, U32(keys=_ANY, action=Mark(mark)))
+    port = addressing.port(segment, peer)
+    for number in foreign:
+        yield _drop_of(segment, peer, number)
+    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 2, U32(keys=_ANY, classid=_ACCEPT, mark=(0, _MASK)))
+    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 3, U32(keys=_ANY, classid=_ACCEPT, mark=(mark, _MASK)))
+    yield _filter(port, TC_H_EGRESS_FILTERS, _EGRESS | 4, match.everything(action=Drop()))
+    if peer.placement == "sender":
+        yield _filter(port, TC_H_INGRESS_FILTERS, _INGRESS | 1, U32(keys=_ANY, action=Mark(mark)))
+
+
+def _drop_of(segment: Segment, peer: Peer, number: int) -> Filter:
+    handle = _SOURCES | (number % _SOURCE_BUCKETS) << 12 | number // _SOURCE_BUCKETS + 1
+    entry = match.source(segment.number, number, action=Drop())
+    return _filter(addressing.port(segment, peer), TC_H_EGRESS_FILTERS, handle, entry)
 
 
 def _filter(port: str, parent: int, handle: int, options: FilterOptions) -> Filter:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from linkem_py.errors import CapabilityError, TopologyError
+from linkem_py.model.access import AccessLink
 from linkem_py.model.capabilities import EVERYTHING, NEEDED, Capabilities
-from linkem_py.model.topology import Link, Topology
+from linkem_py.model.topology import Link, Topology, access_name
+from linkem_py.plan import placement
 from linkem_py.plan.duplicates import isolates
 from linkem_py.plan.translate import LEAST_IPV6_MTU, nanoseconds
 
@@ -19,8 +21,17 @@ def unmet(topology: Topology, capabilities: Capabilities) -> tuple[str, ...]:
         needed.append("gact")
     needed += [kind for link in topology.links.values() for _, kind in _qdiscs(link)]
     if any(link.impairment.duplicate_pct for link in topology.links.values()) and isolates(topology, capabilities):
-        needed += ["ifb", "clsact", "mirred"]
+        needed += INGRESS_NEEDS
+    needed += unmet_by_placement(topology, capabilities)
+    needed += [name for link in topology.accesses.values() for name in _access_needs(link)]
     return tuple(name for name in dict.fromkeys(needed) if not getattr(capabilities, name))
+
+
+def unmet_by_placement(topology: Topology, capabilities: Capabilities) -> tuple[str, ...]:
+    """Names of the capabilities that queues in the hub cannot do without and that are missing."""
+    if all(peer.placement == "sender" for peer in topology.peers.values()):
+        return ()
+    return tuple(name for name in placement.NEEDS if not getattr(capabilities, name))
 
 
 def check_links(topology: Topology, links: Iterable[Link], capabilities: Capabilities = EVERYTHING) -> None:
@@ -35,6 +46,26 @@ def check_links(topology: Topology, links: Iterable[Link], capabilities: Capabil
                 raise CapabilityError(f"{link}: {field}: {what}")
 
 
+def check_access(topology: Topology, ends: Iterable[tuple[str, str]], capabilities: Capabilities = EVERYTHING) -> None:
+    """Raise `TopologyError` for an access link that the classifier cannot have, `CapabilityError` for what it lacks."""
+    for end in ends:
+        link = topology.accesses.get(end)
+        if link is None:
+            continue
+        if topology.classifier == "prio":
+            rule = "must be 'htb' for access links: the prio classifier has no rates"
+            raise TopologyError("classifier", rule, topology.classifier, where=access_name(end))
+        missing = [name for name in _access_needs(link) if not getattr(capabilities, name)]
+        if missing:
+            what = f"the kernel {capabilities.release} lacks {', '.join(missing)} (linkem doctor tells more)"
+            raise CapabilityError(f"{access_name(end)}: downlink_at: {what}")
+
+
+def _access_needs(link: AccessLink) -> tuple[str, ...]:
+    """What an access link needs of a kernel besides what every network does."""
+    return INGRESS_NEEDS if link.downward and link.access.downlink_at == "peer" else ()
+
+
 def _qdiscs(link: Link) -> Iterator[tuple[str, str]]:
     """The qdiscs that a link needs besides those that every link has, and the field that asks for each."""
     if link.impairment.queue != "fifo":
@@ -44,6 +75,7 @@ def _qdiscs(link: Link) -> Iterator[tuple[str, str]]:
 
 
 CORRELATED_FROM_MS = 500.0  # jitter; see `notes`
+INGRESS_NEEDS = ("ifb", "clsact", "mirred")
 PARTITION_NEEDS = ("clsact", "u32_mark", "gact", "skbedit")
 
 

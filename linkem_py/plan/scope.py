@@ -8,6 +8,7 @@ from typing import NamedTuple
 from linkem_py.model.topology import LinkKey, Topology
 from linkem_py.plan import routing
 from linkem_py.plan.desired import (
+    part_of_access,
     part_of_ends,
     part_of_ends_raised,
     part_of_hub,
@@ -21,12 +22,15 @@ from linkem_py.plan.tree import Planner
 
 
 class Scope(NamedTuple):
-    """Links, the peer that comes or goes, the ends (peer, segment) that do, peers whose routing may change."""
+    """Links, the peer that comes or goes, the ends (peer, segment) that do, peers whose routing may change, the
+    ends that stay and whose access link changes.
+    """
 
     keys: tuple[LinkKey, ...]
     peer: str | None
     ends: tuple[tuple[str, str], ...]
     routed: tuple[str, ...]
+    accesses: tuple[tuple[str, str], ...] = ()
 
 
 def scope(before: Topology, after: Topology, keys: Sequence[LinkKey], peer: str | None = None) -> Scope:
@@ -40,7 +44,18 @@ def scope(before: Topology, after: Topology, keys: Sequence[LinkKey], peer: str 
         candidates |= {(name, key[2]): None for key in keys for name in key[:2]}
         candidates |= {(peer, segment): None for segment in {**before.segments, **after.segments}}
     ends = tuple(end for end in candidates if before.is_on(*end) != after.is_on(*end))
-    return Scope(tuple(dict.fromkeys(keys)), peer, ends, _routed(before, after, keys, [name for name, _ in ends]))
+    routed = _routed(before, after, keys, [name for name, _ in ends])
+    return Scope(tuple(dict.fromkeys(keys)), peer, ends, routed, _accesses(before, after))
+
+
+def _accesses(before: Topology, after: Topology) -> tuple[tuple[str, str], ...]:
+    if before.accesses == after.accesses:
+        return ()
+    return tuple(
+        end
+        for end in dict.fromkeys((*before.accesses, *after.accesses))
+        if before.is_on(*end) and after.is_on(*end) and before.accesses.get(end) != after.accesses.get(end)
+    )
 
 
 def part(planner: Planner, groups: Groups, about: Scope) -> Iterator[Object]:
@@ -49,8 +64,9 @@ def part(planner: Planner, groups: Groups, about: Scope) -> Iterator[Object]:
     if about.peer is not None or about.ends:
         yield from part_of_hub(topology)
     if about.peer is not None:
-        yield from part_of_peer(planner, about.peer)
+        yield from part_of_peer(planner, about.peer, groups)
     yield from part_of_ends(planner, about.ends, groups)
+    yield from part_of_access(planner, about.accesses)
     yield from part_of_trees(planner, about.keys)
     yield from part_of_ends_raised(topology, about.ends)
     yield from routing.routing(topology, about.routed)

@@ -196,8 +196,10 @@ class _Tree:
             root = "root" if made.handle == handles.ROOT else ""
             options = ", ".join(part for part in (root, words.qdisc(made)) if part)
             return f"{_part(made)} {options}".rstrip() + self.link(made)
-        group = " (a group)" if made.parent == handles.ROOT else ""
-        return f"{_part(made)} {words.class_(made)}{group}{self.link(made)}"
+        role = ""
+        if handles.in_root(made.classid):
+            role = " (the access link)" if made.classid == handles.ACCESS_CLASS else " (a group)"
+        return f"{_part(made)} {words.class_(made)}{role}{self.link(made)}"
 
     def link(self, made: Qdisc | Class | Route) -> str:
         if isinstance(made, Qdisc) and self.topology.classifier == "htb" and made.handle != handles.ROOT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 
+from linkem_py.model.access import Access
 from linkem_py.model.distribution import table
 from linkem_py.model.impairment import MOST_MTU, Impairment
 from linkem_py.model.loss import FourState, GilbertElliott
@@ -70,9 +71,9 @@ def queue_bytes(impairment: Impairment) -> int:
     return _queue_bytes(impairment, rate_bytes(impairment))
 
 
-def _queue_bytes(impairment: Impairment, rate: int) -> int:
-    milliseconds = impairment.queue_ms if impairment.queue_ms is not None else DEFAULT_QUEUE_MS
-    frames = 1 if impairment.queue_ms is not None else DEFAULT_QUEUE_FRAMES
+def _queue_bytes(limited: Impairment | Access, rate: int) -> int:
+    milliseconds = limited.queue_ms if limited.queue_ms is not None else DEFAULT_QUEUE_MS
+    frames = 1 if limited.queue_ms is not None else DEFAULT_QUEUE_FRAMES
     return min(UNLIMITED_QUEUE, max(frames * FRAME, round(rate * milliseconds / 1000)))
 
 
@@ -82,10 +83,11 @@ def codel_times_us(impairment: Impairment) -> tuple[int, int]:
     return target_us, max(CODEL_INTERVAL_US, 2 * target_us)
 
 
-def queue(impairment: Impairment) -> tuple[str, Fifo | FqCodel | Cake | Tbf]:
+def queue(impairment: Impairment, *, shared_bytes: int = UNLIMITED_QUEUE) -> tuple[str, Fifo | FqCodel | Cake | Tbf]:
     """Kind and options of the queue behind the rate, which may keep the rate itself.
 
-    Without a rate nothing waits, whatever the limit; nor where netem keeps it.
+    Without a rate nothing waits, whatever the limit; nor where netem keeps it: unless there is an access
+    link, for which `shared_bytes` may wait.
     """
     if impairment.shaper == "tbf":
         return "tbf", Tbf(rate_bytes(impairment), burst_bytes(impairment), queue_bytes(impairment))
@@ -101,7 +103,7 @@ def queue(impairment: Impairment) -> tuple[str, Fifo | FqCodel | Cake | Tbf]:
     if impairment.queue_packets is not None and impairment.shaper != "netem":
         return "pfifo", Fifo(impairment.queue_packets)
     if impairment.rate_kbit is None or impairment.shaper == "netem":
-        return "bfifo", Fifo(UNLIMITED_QUEUE)
+        return "bfifo", Fifo(shared_bytes)
     return "bfifo", Fifo(queue_bytes(impairment))
 
 
@@ -125,14 +127,42 @@ def rerated(impairment: Impairment) -> tuple[HtbClass, int]:
 UNLIMITED_CLASS = HtbClass(UNLIMITED_RATE, UNLIMITED_RATE, 2**20, 2**20, FRAME)
 
 
-def latency_ns(impairment: Impairment) -> int:
+def access_class(rate_kbit: float | None) -> HtbClass:
+    """The class of an access link, which its rate bounds; None: as good as none."""
+    if rate_kbit is None:
+        return UNLIMITED_CLASS
+    rate = _access_rate(rate_kbit)
+    burst = max(FRAME, rate // 1000)
+    return HtbClass(rate, rate, burst, burst, FRAME)
+
+
+# A group below an access link has nothing of its own but a frame every few minutes, so that all it sends is
+# lent by the access link: htb lets a class have its own rate even if that above is used up.
+BORROWING_CLASS = HtbClass(1, UNLIMITED_RATE, FRAME, 2**20, FRAME)
+
+
+def access_queue_bytes(access: Access, rate_kbit: float | None) -> int:
+    """Bytes that wait for an access link of that rate; without one nothing does, whatever the limit."""
+    return UNLIMITED_QUEUE if rate_kbit is None else _queue_bytes(access, _access_rate(rate_kbit))
+
+
+# What stands before that queue downward: a microsecond, so that what waits is no sender's any more.
+ACCESS_NETEM = Netem(MOST_LIMIT, LEAST_LATENCY_NS)
+
+
+def _access_rate(rate_kbit: float) -> int:
+    return max(1, round(rate_kbit * 125))
+
+
+def latency_ns(impairment: Impairment, *, shared: bool = False) -> int:
     """netem's delay in nanoseconds.
 
-    Every link that does anything has at least a microsecond of delay: without one the packets in
-    the queue are still the sender's, whose socket then blocks instead of the queue dropping.
+    Every link that does anything, or is `shared` with others below an access link, has at least a microsecond
+    of delay: without one the packets in the queue are still the sender's, whose socket then blocks instead of
+    the queue dropping.
     """
     latency = nanoseconds(impairment.delay_ms)
-    return LEAST_LATENCY_NS if latency < LEAST_LATENCY_NS and not impairment.is_clear else latency
+    return LEAST_LATENCY_NS if latency < LEAST_LATENCY_NS and (shared or not impairment.is_clear) else latency
 
 
 def in_flight_packets(impairment: Impairment, rate: int) -> int:
@@ -218,9 +248,17 @@ def _four_state(model: FourState) -> FourStateLoss:
 
 
 def netem(
-    impairment: Impairment, *, own_rate: bool = False, isolated: bool = False, ceiling_kbit: float | None = None
+    impairment: Impairment,
+    *,
+    own_rate: bool = False,
+    isolated: bool = False,
+    ceiling_kbit: float | None = None,
+    shared: bool = False,
 ) -> Netem:
-    """The netem of a link, without a seed. `isolated`: it duplicates elsewhere; `ceiling_kbit` as in `Link`."""
+    """The netem of a link, without a seed. `isolated`: it duplicates elsewhere; `ceiling_kbit` as in `Link`.
+
+    `shared` as in `latency_ns`.
+    """
     own_rate = own_rate or impairment.shaper == "netem"
     model = loss_model(impairment)
     if impairment.loss is None and model is None:
@@ -246,7 +284,7 @@ def netem(
     # By position: names would take as long as all of the above.
     return Netem(
         netem_limit(impairment, own_rate=own_rate, ceiling_kbit=ceiling_kbit),
-        latency_ns(impairment),
+        latency_ns(impairment, shared=shared),
         nanoseconds(impairment.jitter_ms) if impairment.jitter_ms else 0,
         fraction(impairment.delay_correlation_pct),
         b"" if shape is None else shape.packed(),

@@ -1,4 +1,4 @@
-"""The queueing tree of one peer interface.
+"""The queueing tree of one peer interface; `placement` says on which device it stands.
 
     htb 1:                    unclassified: direct, unimpaired (or dropped, in a blocked topology)
       1:g  one class per group of 32 destinations
@@ -6,6 +6,8 @@
           1g:s  one class per destination: the link's rate
             netem             delay, loss and so on; packets wait their delay, then their turn in
               bfifo           the queue behind the rate
+
+Below an access link (see `plan.access`) the groups hang below its class instead, and every link has a queue.
 
 Filters: in the root, by the group bits of the destination's MAC; in each group, by the rest of it.
 With the prio classifier there are no groups: a band per link, netem with its own rate.
@@ -17,9 +19,11 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from linkem_py.model.access import Access
 from linkem_py.model.capabilities import Capabilities
+from linkem_py.model.impairment import Impairment
 from linkem_py.model.topology import PRIO_DESTINATIONS, Link, Peer, Segment, Topology
-from linkem_py.plan import addressing, handles, match, routing, translate
+from linkem_py.plan import access, addressing, handles, match, placement, routing, translate
 from linkem_py.plan.duplicates import isolates
 from linkem_py.plan.objects import (
     ETH_P_ALL,
@@ -41,6 +45,7 @@ from linkem_py.plan.objects import (
     Object,
     Prio,
     Qdisc,
+    QdiscOptions,
     Redirect,
     U32Table,
 )
@@ -87,14 +92,15 @@ class Planner:
     # --- the part that is there with the interface -----------------------------------------------
 
     def root(self, peer: Peer, segment: Segment) -> Iterator[Object]:
-        """The root qdisc and its filters."""
-        ns, dev = peer.name, addressing.interface(segment)
+        """The root qdisc and its filters, and what leads there."""
+        yield from placement.approach(peer, segment)
+        ns, dev = placement.place(peer, segment)
         if self.htb:
             yield Qdisc(ns, dev, handles.ROOT, TC_H_ROOT, "htb", Htb())
         else:
             yield Qdisc(ns, dev, handles.ROOT, TC_H_ROOT, "prio", Prio(PRIO_DESTINATIONS + 1))
-        if self.isolating and self.capabilities.clsact:
-            yield from self._hook(ns, dev)
+        if self.capabilities.clsact:
+            yield from self._hook(peer.name, addressing.interface(segment))
         # htb sends what has its own handle as class past all classes; prio's first band is free.
         direct = handles.ROOT if self.htb else handles.ROOT | 1
         rules: list[tuple[int, int, int, FilterOptions]] = [
@@ -116,6 +122,7 @@ class Planner:
             rules.append((BLOCK_PRIORITY, ETH_P_ALL, 1, match.everything(action=Drop())))
         for priority, protocol, handle, options in rules:
             yield Filter(ns, dev, handles.ROOT, priority, protocol, handle, options)
+        yield from access.at_peer(self.topology, peer, segment)
 
     # --- the part that several links share -------------------------------------------------------
 
@@ -124,12 +131,15 @@ class Planner:
         if not self.htb:
             return
         peers = self.topology.peers
-        ns, dev = peer.name, addressing.interface(segment)
+        ns, dev = placement.place(peer, segment)
         high, _ = addressing.mac_words(0, 0)
+        above, class_of, rate = handles.ROOT, handles.group_class, translate.UNLIMITED_CLASS
+        if self.shared(peer.name, segment.name) is not None:
+            above, class_of, rate = handles.ACCESS_CLASS, handles.access_group_class, translate.BORROWING_CLASS
         for group in sorted({handles.group_of(peers[link.destination].number) for link in links}):
-            parent = handles.group_qdisc(group)
-            yield Class(ns, dev, handles.group_class(group), handles.ROOT, "htb", translate.UNLIMITED_CLASS)
-            yield Qdisc(ns, dev, parent, handles.group_class(group), "htb", Htb())
+            classid, parent = class_of(group), handles.group_qdisc(group)
+            yield Class(ns, dev, classid, above, "htb", rate)
+            yield Qdisc(ns, dev, parent, classid, "htb", Htb())
             yield Filter(
                 ns, dev, parent, LINK_PRIORITY, ETH_P_ALL, handles.DESTINATIONS, U32Table(handles.MEMBER_BUCKETS)
             )
@@ -140,16 +150,23 @@ class Planner:
             entry = match.destination(
                 segment.number,
                 group * handles.GROUP_SIZE,
-                classid=handles.group_class(group),
+                classid=classid,
                 group_bits=_GROUP_BITS,
             )
             yield Filter(ns, dev, handles.ROOT, LINK_PRIORITY, ETH_P_ALL, handles.group_entry(group), entry)
 
     def _hook(self, ns: str, dev: str) -> Iterator[Object]:
-        # For isolated duplication. From the start: adding clsact to an interface that is up, or taking it
-        # away, empties all queues of that interface (qdisc_graft deactivates the device meanwhile).
-        high, _ = addressing.mac_words(0, 0)
+        # On the peer's own interface wherever the tree stands. From the start: adding clsact to an interface that
+        # is up, or taking it away, empties all queues of that interface (qdisc_graft deactivates the device
+        # meanwhile). Captures hang on it.
         yield Qdisc(ns, dev, handles.CLSACT, TC_H_CLSACT, "clsact", Clsact())
+        if self.isolating:
+            yield from self._isolation(ns, dev)
+
+    def _isolation(self, ns: str, dev: str) -> Iterator[Object]:
+        # Here too where the tree is the hub's: filters of an ifb's port are not asked again about what the ifb
+        # gave back.
+        high, _ = addressing.mac_words(0, 0)
         for handle, options in (
             (handles.DESTINATIONS, U32Table(_ISOLATION_BUCKETS)),
             (1, match.table_link(handles.DESTINATIONS, mask=_ISOLATION_BUCKETS - 1, mac_high=high)),
@@ -173,8 +190,23 @@ class Planner:
 
     def _options(self, link: Link) -> Netem:
         return _netem(
-            link.impairment, own_rate=not self.htb, isolated=self.isolated(link), ceiling_kbit=link.ceiling_kbit
+            link.impairment,
+            own_rate=not self.htb,
+            isolated=self.isolated(link),
+            ceiling_kbit=link.ceiling_kbit,
+            shared=self.shared(link.source, link.segment) is not None,
         )
+
+    def shared(self, source: str, segment: str) -> Access | None:
+        """The access link above the links from a peer on a segment, None if there never was an uplink."""
+        found = self.topology.accesses.get((source, segment))
+        return found.access if found is not None and found.upward else None
+
+    def queue(self, impairment: Impairment, shared: Access | None) -> tuple[str, QdiscOptions]:
+        """Kind and options of the queue of a link with this impairment, below that access link."""
+        if shared is None:
+            return _queue(impairment)
+        return _queue(impairment, shared_bytes=translate.access_queue_bytes(shared, shared.uplink_kbit))
 
     def seeded(self, options: Netem, link: Link, *, role: str = "") -> Netem:
         """Options of a link with the seed that it has at its revision; `role` as in `link_seed`."""
@@ -186,14 +218,15 @@ class Planner:
     def shape(self, link: Link) -> Shape:
         """Class, netem and queue of a link."""
         number = self.topology.peers[link.destination].number
-        ns, dev = link.source, addressing.interface(self.topology.segments[link.segment])
+        ns, dev = placement.place(self.topology.peers[link.source], self.topology.segments[link.segment])
         if not self.htb:
             band = handles.band_class(link.slot)
             return Shape(Qdisc(ns, dev, handles.netem(link.slot + 1), band, "netem", self.netem(link)))
         classid, parent = handles.member_class(number), handles.group_qdisc(handles.group_of(number))
         queue = None
-        if link.shaped:
-            kind, options = _queue(link.impairment)
+        shared = self.shared(link.source, link.segment)
+        if link.shaped or shared is not None:
+            kind, options = self.queue(link.impairment, shared)
             queue = Qdisc(ns, dev, handles.queue(number), handles.netem_child(number), kind, options)
         return Shape(
             Qdisc(ns, dev, handles.netem(number), classid, "netem", self.netem(link)),
@@ -229,7 +262,8 @@ class Planner:
         entry = _entry(segment.number, number, classid)
         if link.outage or link.down:
             entry = entry._replace(action=Drop())
-        return Filter(link.source, addressing.interface(segment), parent, LINK_PRIORITY, ETH_P_ALL, handle, entry)
+        ns, dev = placement.place(self.topology.peers[link.source], segment)
+        return Filter(ns, dev, parent, LINK_PRIORITY, ETH_P_ALL, handle, entry)
 
     def link(self, link: Link) -> list[Object]:
         """Everything that belongs to one link alone, but for its routes: they need an interface that is up."""

@@ -28,6 +28,7 @@ from linkem_py.plan.objects import (
     Htb,
     HtbClass,
     Mark,
+    Mirror,
     Netem,
     NetemSlot,
     Prio,
@@ -230,6 +231,11 @@ def _key(key: U32Key, peers: Mapping[int, str]) -> str:
             return f"to {addressing.mac_text(mac)} ({peers.get(key.value & 0xFFFF, 'no peer')})"
         first, last = key.value & 0xFFFF, (key.value | ~key.mask) & 0xFFFF
         return f"to {addressing.mac_text(mac)} and the next (peers {max(1, first)} to {last})"
+    if key.offset == match.SOURCE_LOW:
+        mac = addressing.packed_mac(key.value >> 16, key.value & 0xFFFF)
+        return f"from {addressing.mac_text(mac)} ({peers.get(key.value & 0xFFFF, 'no peer')})"
+    if key.offset == match.SOURCE_HIGH:
+        return f"from a MAC that begins with {key.value >> 24:02x}:{key.value >> 16 & 0xFF:02x}"
     if key.offset == match.MAC_HIGH:
         return f"to a MAC that begins with {key.value >> 8:02x}:{key.value & 0xFF:02x}"
     return f"byte {key.offset}: {key.value:08x}/{key.mask:08x}"
@@ -241,6 +247,8 @@ def _target(options: U32) -> str:
         return "drop"
     if isinstance(action, Redirect):
         return f"out of {action.device}"
+    if isinstance(action, Mirror):
+        return f"a copy out of {action.device}"
     if isinstance(action, Mark):
         return f"mark {action.mark}"
     if options.link:

@@ -18,6 +18,7 @@
 #   pictures    the graph, the distributions (matplotlib)
 #   timeline    what a recording says of each link over time (pure)
 #   recording_picture  a picture of it (matplotlib)
+#   verify      links held against what is asked, with a confidence (a package)
 #   files       report.md, report.json, graph.png, distributions.png
 """Reports: asked beside measured."""
 

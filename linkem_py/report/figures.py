@@ -209,7 +209,15 @@ def distribution(values: Floats) -> DelayDistribution | None:
 
 
 def rate_figure(
-    received: Floats, sizes: Floats, *, asked: float, skip_bytes: float, tolerance: float, limited: str = ""
+    received: Floats,
+    sizes: Floats,
+    *,
+    asked: float,
+    expected: float | None = None,
+    skip_bytes: float,
+    tolerance: float,
+    limited: str = "",
+    note: str = "",
 ) -> Figure:
     """Goodput in kbit/s from arrivals: `received` in seconds (ascending), `sizes` in bytes of frames.
 
@@ -223,7 +231,9 @@ def rate_figure(
     count = len(received) - first - 1
     if count < 2 or received[-1] <= received[first]:
         text = "no packet arrived" if not len(received) else "too few packets arrived to tell a rate"
-        return Figure(name="goodput", unit="kbit/s", asked=asked, samples=len(received), note=limited or text)
+        return Figure(
+            name="goodput", unit="kbit/s", asked=asked, expected=expected, samples=len(received), note=limited or text
+        )
     elapsed = float(received[-1] - received[first])
     rate = 0.008 * float(through[-1] - through[first]) / elapsed
     edges = np.linspace(received[first], received[-1], 11)
@@ -231,8 +241,11 @@ def rate_figure(
     parts = 0.008 * np.diff(at_edges) / (elapsed / 10)
     # One frame more or less at either end, and what ten parts of the time disagree about.
     error = math.hypot(float(parts.std(ddof=1)) / math.sqrt(10), 0.008 * float(sizes.mean()) / elapsed)
-    figure = value_figure("goodput", rate, error, samples=count, asked=asked, tolerance=tolerance, unit="kbit/s")
-    if limited and rate < asked - tolerance:
+    figure = value_figure(
+        "goodput", rate, error, samples=count, asked=asked, expected=expected, tolerance=tolerance, unit="kbit/s",
+        note=note,
+    )  # fmt: skip
+    if limited and rate < (asked if expected is None else expected) - tolerance:
         return attrs.evolve(figure, verdict=Verdict.NONE, note=f"at least this: {limited}")
     return figure
 

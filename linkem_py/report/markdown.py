@@ -77,6 +77,7 @@ def _explanations(report: Report) -> list[str]:
         "jitter: standard deviation of that delay",
         "loss: probes of which no copy arrived; the interval allows for losses that come in bursts",
         "round trip: ICMP echo, answered by the other peer's kernel",
+        "full queue: how long packets wait beyond the delay while the link is overfilled",
         "goodput: Ethernet frames without their check sequence, as rates are counted",
         "in parentheses: what was asked comes to this here (see the notes)",
     ]

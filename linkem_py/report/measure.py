@@ -13,12 +13,11 @@ import attrs
 from linkem_py.errors import RequestError
 from linkem_py.model import Impairment
 from linkem_py.model.topology import LinkKey
-from linkem_py.plan.duplicates import isolates
 from linkem_py.plan.translate import burst_bytes
 from linkem_py.report import expect, judge, pace
 from linkem_py.report.calibrate import calibrate, delays_ms, on_thread
 from linkem_py.report.figures import distribution
-from linkem_py.report.goodput import LARGEST, RECEIVE_BUFFER, Filling, batches, fill
+from linkem_py.report.goodput import LARGEST, RECEIVE_BUFFER, Filled, Filling, batches, fill
 from linkem_py.report.history import History
 from linkem_py.report.model import Figure, LinkReport, Machine, Report
 from linkem_py.report.phases import Phase, hardest, phases
@@ -80,27 +79,26 @@ async def measure(
     with Stations(network, impairments) as stations, History(network) as history:
         steady = {key: one for key, one in impairments.items() if key not in history}
         paced = {key: one if key in steady else hardest(history.possible(key)) for key, one in impairments.items()}
-        fillings = _fillings(steady)
-        groups, left_out = _affordable(fillings, machine, FILLING_S if duration_s is None else duration_s / 2)
-        filling_s = sum(_time(fillings, group) for group in groups)
+        fillings = fillings_of(steady)
+        groups, left_out = affordable(fillings, machine, FILLING_S if duration_s is None else duration_s / 2)
+        filling_s = sum(time_of(fillings, group) for group in groups)
         seconds = _probing_s(paced, machine, duration_s, filling_s if steady == impairments else 0.0)
         longest_ms = max(
             (expect.longest_delay_ms(one) for key in impairments for one in history.possible(key)), default=0.0
         )
         probed, machine = await _probe(stations, paced, _pairs(steady), longest_ms, machine, seconds, tell)
-    goodputs = {key: _no_time(impairments[key]) for key in left_out}
-    goodputs |= await _goodputs(network, impairments, fillings, groups, tell)
+    fills = await fill_all(network, fillings, groups, tell)
     after = await network.stats()
     return Report(
         topology=network.topology.name,
         release=network.capabilities.release,
         capabilities=network.capabilities,
         seed=network.seed,
-        notes=(*network.notes, *_remarks(probed, machine)),
+        notes=(*network.notes, *probing_remarks(probed, machine)),
         started_at=started_at,
         duration_s=time.monotonic() - started,
         machine=machine,
-        links=tuple(_links(network, impairments, probed, goodputs, machine, history, before, after)),
+        links=tuple(_links(network, impairments, probed, fills, left_out, machine, history, before, after)),
     )
 
 
@@ -131,7 +129,7 @@ async def _probe(
     loop = asyncio.get_running_loop()
     probes = Probes(
         stations, plans, seconds=seconds, settle_s=0.25 + 2 * longest_ms / 1000, echoes=pairs, requests=requests,
-        progress=lambda share: _soon(loop, lambda: tell("probing", share)),
+        progress=lambda share: soon(loop, lambda: tell("probing", share)),
     )  # fmt: skip
     tell("probing", 0.0)
     probed = await on_thread(probes.run, probes.stop)
@@ -149,14 +147,16 @@ def _pairs(impairments: Mapping[LinkKey, Impairment]) -> list[LinkKey]:
     return list(found.values())
 
 
-def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+def soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """Call a function in a loop from another thread; not at all if the loop is closed."""
     try:
         loop.call_soon_threadsafe(function)
     except RuntimeError:
         pass  # the loop was closed before its thread had ended: nobody is there to be told
 
 
-def _remarks(probed: Probed, machine: Machine) -> list[str]:
+def probing_remarks(probed: Probed, machine: Machine) -> list[str]:
+    """What one should know about probes: the clock, full sockets, pauses of the machine."""
     remarks = []
     if probed.clock_stepped:
         remarks.append("the machine's clock was set while measuring: delays are not to be trusted")
@@ -175,7 +175,8 @@ def _remarks(probed: Probed, machine: Machine) -> list[str]:
 # --- filling -------------------------------------------------------------------------------------
 
 
-def _fillings(impairments: Mapping[LinkKey, Impairment]) -> dict[LinkKey, Filling]:
+def fillings_of(impairments: Mapping[LinkKey, Impairment]) -> dict[LinkKey, Filling]:
+    """How to fill the links that have a rate and let something pass."""
     return {
         key: Filling.of(one, rate_kbit=one.rate_kbit)
         for key, one in impairments.items()
@@ -183,14 +184,14 @@ def _fillings(impairments: Mapping[LinkKey, Impairment]) -> dict[LinkKey, Fillin
     }
 
 
-def _affordable(
+def affordable(
     fillings: Mapping[LinkKey, Filling], machine: Machine, budget_s: float
 ) -> tuple[list[list[LinkKey]], list[LinkKey]]:
     """Batches of links to fill within the time, and the links for which none is left."""
     groups: list[list[LinkKey]] = []
     left_out: list[LinkKey] = []
     for group in batches(fillings, packet_us=machine.packet_us):
-        budget_s -= _time(fillings, group)
+        budget_s -= time_of(fillings, group)
         if budget_s >= 0 or not groups:
             groups.append(group)
         else:
@@ -198,37 +199,38 @@ def _affordable(
     return groups, left_out
 
 
-def _time(fillings: Mapping[LinkKey, Filling], group: Sequence[LinkKey]) -> float:
+def time_of(fillings: Mapping[LinkKey, Filling], group: Sequence[LinkKey]) -> float:
+    """Seconds that it takes to fill the links of a group at the same time."""
     return max(fillings[key].seconds for key in group) + max(fillings[key].tail_s for key in group)
 
 
-async def _goodputs(
+async def fill_all(
     network: Network,
-    impairments: Mapping[LinkKey, Impairment],
     fillings: Mapping[LinkKey, Filling],
     groups: Sequence[Sequence[LinkKey]],
     tell: Progress,
-) -> dict[LinkKey, Figure]:
+) -> dict[LinkKey, Filled]:
+    """Fill links, a group at a time."""
     stopped = threading.Event()
-    found = {}
+    found: dict[LinkKey, Filled] = {}
     for index, group in enumerate(groups):
         tell("filling", index / len(groups))
         # Sockets of their own: the room that a filled link needs, for as long as it is needed.
         with Stations(network, group, receive_bytes=RECEIVE_BUFFER) as stations:
-            filled = await on_thread(partial(fill, stations, fillings, group, stopped), stopped.set)
-        for key, result in filled.items():
-            impairment = impairments[key]
-            skip = 2.0 * max(burst_bytes(impairment), LARGEST)
-            found[key] = judge.goodput(impairment, result, skip_bytes=skip)
+            found |= await on_thread(partial(fill, stations, fillings, group, stopped), stopped.set)
     if groups:
         tell("filling", 1.0)
     return found
 
 
-def _no_time(impairment: Impairment) -> Figure:
-    return Figure(
-        name="goodput", unit="kbit/s", asked=impairment.rate_kbit, note="no time left: measure for a longer duration"
-    )
+def _of_filling(
+    impairment: Impairment, filled: Filled | None, around: judge.Circumstances, *, in_time: bool
+) -> list[Figure]:
+    if filled is not None:
+        skip = 2.0 * max(burst_bytes(impairment), LARGEST)
+        return [judge.goodput(impairment, filled, skip_bytes=skip), judge.full_wait(impairment, filled, around)]
+    why = "the link loses nearly everything" if in_time else "no time left: measure for a longer duration"
+    return [Figure(name="goodput", unit="kbit/s", asked=impairment.rate_kbit, note=why)]
 
 
 # --- the report ----------------------------------------------------------------------------------
@@ -238,20 +240,17 @@ def _links(
     network: Network,
     impairments: Mapping[LinkKey, Impairment],
     probed: Probed,
-    goodputs: Mapping[LinkKey, Figure],
+    fills: Mapping[LinkKey, Filled],
+    left_out: Sequence[LinkKey],
     machine: Machine,
     history: History,
     before: NetworkStats,
     after: NetworkStats,
 ) -> list[LinkReport]:
-    topology = network.topology
-    isolating = isolates(topology, network.capabilities)
-    around = judge.Circumstances(
-        isolated=isolating, own_rate=topology.classifier != "htb", allowance_ms=machine.allowance_ms
-    )
     reports = []
     for key, impairment in impairments.items():
         sample = probed.samples[key]
+        around = judge.Circumstances.of(network.topology, network.capabilities, impairment, machine)
         stats = _difference(before.get(key), after.get(key))
         if key in history:
             found = phases(history.spells(key), sample, history.began_ns, partial(delays_ms, probed=probed), around)
@@ -266,10 +265,7 @@ def _links(
             requests, times = echo if echo is not None else (0, delays[:0])
             figures.append(judge.round_trip(impairment, back, requests, times, around))
         if impairment.rate_kbit is not None:
-            lost = Figure(
-                name="goodput", unit="kbit/s", asked=impairment.rate_kbit, note="the link loses nearly everything"
-            )
-            figures.append(goodputs.get(key, lost))
+            figures += _of_filling(impairment, fills.get(key), around, in_time=key not in left_out)
         reports.append(
             LinkReport(
                 source=source,

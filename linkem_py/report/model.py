@@ -28,7 +28,7 @@ class Figure:
     Attributes
     ----------
     name : ``delay``, ``jitter``, ``loss``, ``duplicates``, ``corruption``, ``reordering``,
-        ``round trip`` or ``goodput``
+        ``round trip``, ``goodput`` or ``full queue``
     unit : ``ms``, ``%`` or ``kbit/s``; of all values below
     asked : what the topology says; None where it says nothing
     expected : what it comes to here, where that is not the same (the note says why)

@@ -42,6 +42,14 @@ class Probing:
         return self.payload + HEADERS
 
 
+@attrs.frozen
+class Wish:
+    """What a link would need: so many packets, in at least so many trains."""
+
+    packets: int
+    trains: int
+
+
 def wanted(impairment: Impairment) -> int:
     """Packets that make the rarest event asked for happen often enough to be counted."""
     loss = expect.loss_of(impairment)
@@ -63,17 +71,23 @@ def payload_of(impairment: Impairment) -> int:
 
 
 def within_rate(impairment: Impairment, seconds: float) -> float:
-    """Probes that take no more than their share of the link's rate."""
-    if impairment.rate_kbit is None:
-        return math.inf
-    return impairment.rate_kbit * 125 * RATE_SHARE * seconds / (payload_of(impairment) + HEADERS)
+    """Probes that take no more than their share of the link's rate, and of its slots."""
+    frame = payload_of(impairment) + HEADERS
+    rate_kbit = math.inf
+    if impairment.rate_kbit is not None:
+        rate_kbit = impairment.rate_kbit * frame / expect.charged_bytes(impairment, frame)
+    if impairment.slot is not None:
+        rate_kbit = min(rate_kbit, expect.slots_kbit(impairment.slot, frame))
+    return rate_kbit * 125 * RATE_SHARE * seconds / frame
 
 
-def train_of(impairment: Impairment, packets: float) -> int:
+def train_of(impairment: Impairment, packets: float, *, trains: int = LEAST_TRAINS) -> int:
     """Packets sent back to back. Only the first tells a delay, all tell loss."""
     if impairment.rate_kbit is not None and impairment.rate_kbit < TRAIN_RATE_KBIT:
         return 1
-    return int(min(MOST_TRAIN, max(1, packets // LEAST_TRAINS)))
+    if impairment.slot is not None and impairment.slot.is_limited:
+        return 1
+    return int(min(MOST_TRAIN, max(1, packets // trains)))
 
 
 def cost_s(packets: float, train: int, *, call_us: float, packet_us: float) -> float:
@@ -91,23 +105,33 @@ def duration_s(impairments: Mapping[LinkKey, Impairment], *, call_us: float, pac
 
 
 def allot(
-    impairments: Mapping[LinkKey, Impairment], *, seconds: float, call_us: float, packet_us: float
+    impairments: Mapping[LinkKey, Impairment],
+    *,
+    seconds: float,
+    call_us: float,
+    packet_us: float,
+    wanting: Mapping[LinkKey, Wish] | None = None,
 ) -> dict[LinkKey, Probing]:
     """Probes for every link, within the rates of the links and the processor's time.
 
-    Links that want little get it; what is left is shared evenly by those that want more.
+    Links that want little get it; what is left is shared evenly by those that want more. `wanting`
+    says how much that is; without it enough for each to see the rarest event.
     """
-    limits = {key: min(wanted(one), within_rate(one, seconds)) for key, one in impairments.items()}
+    wishes = wanting or {key: Wish(wanted(one), LEAST_TRAINS) for key, one in impairments.items()}
+    limits = {key: min(wishes[key].packets, within_rate(one, seconds)) for key, one in impairments.items()}
     budget = PROCESSOR_SHARE * seconds
+
+    def train(key: LinkKey, packets: float) -> int:
+        return train_of(impairments[key], packets, trains=wishes[key].trains)
 
     def work(level: float) -> float:
         total = 0.0
-        for key, one in impairments.items():
+        for key in impairments:
             packets = min(level, limits[key])
-            total += cost_s(packets, train_of(one, packets), call_us=call_us, packet_us=packet_us)
+            total += cost_s(packets, train(key, packets), call_us=call_us, packet_us=packet_us)
         return total
 
-    low, high = 1.0, float(MOST_PACKETS)
+    low, high = 1.0, max((float(wish.packets) for wish in wishes.values()), default=1.0)
     if work(high) > budget:
         for _ in range(40):
             middle = (low + high) / 2
@@ -116,6 +140,6 @@ def allot(
     plans = {}
     for key, one in impairments.items():
         packets = max(1.0, min(high, limits[key]))
-        train = train_of(one, packets)
-        plans[key] = Probing(max(1, round(packets / train)), train, payload_of(one))
+        size = train(key, packets)
+        plans[key] = Probing(max(1, round(packets / size)), size, payload_of(one))
     return plans

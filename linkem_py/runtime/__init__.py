@@ -11,14 +11,17 @@
 #   draft       changes of links, checked and not made yet
 #   journal     the last changes, and whoever is told
 #   schedules   what carries out the schedules of links
+#   cross_traffic  what sends background packets
 #   recording   what happened, as a file
 #   traces      recorded links from files
 #   replay      a recording, done again
+#   captures    packets before and after a peer's queues
 #   changes     Applied, LinkStats: what was done and what is
 """Running networks."""
 
 from linkem_py.runtime.blocking import BlockingNetwork, BlockingPeer
-from linkem_py.runtime.changes import Applied, Change, Clearing, LinkChange, LinkStats, NetworkStats
+from linkem_py.runtime.captures import Capture
+from linkem_py.runtime.changes import Applied, Change, Clearing, CrossTrafficStats, LinkChange, LinkStats, NetworkStats
 from linkem_py.runtime.network import CapabilityWarning, Network
 from linkem_py.runtime.peer import NetworkPeer
 from linkem_py.runtime.recording import Recording, read_recording
@@ -31,8 +34,10 @@ __all__ = [
     "BlockingNetwork",
     "BlockingPeer",
     "CapabilityWarning",
+    "Capture",
     "Change",
     "Clearing",
+    "CrossTrafficStats",
     "LinkChange",
     "LinkStats",
     "Network",

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -23,9 +23,11 @@ from linkem_py.runtime.network import Network
 from linkem_py.runtime.peer import NetworkPeer
 
 if TYPE_CHECKING:
+    from linkem_py.model.access import DownlinkPlace
     from linkem_py.model.capabilities import Capabilities
     from linkem_py.model.impairment import Impairment
-    from linkem_py.model.topology import Topology
+    from linkem_py.model.topology import Placement, Topology
+    from linkem_py.runtime.captures import Capture
     from linkem_py.runtime.changes import Applied
     from linkem_py.runtime.journal import Journal, Listener
 
@@ -227,6 +229,7 @@ class BlockingNetwork:
     clear = _of_network(Network.clear)
     set_schedule = _of_network(Network.set_schedule)
     set_schedules = _of_network(Network.set_schedules)
+    set_cross_traffic = _of_network(Network.set_cross_traffic)
     connect = _of_network(Network.connect)
     add_link = _of_network(Network.add_link)
     disconnect = _of_network(Network.disconnect)
@@ -238,9 +241,24 @@ class BlockingNetwork:
     heal = _of_network(Network.heal)
     replay = _of_network(Network.replay)
 
-    def add_peer(self, name: str) -> BlockingPeer:
-        """Add a peer, without links."""
-        return BlockingPeer(self, self.wait(self.network.add_peer(name)))
+    def add_peer(
+        self,
+        name: str,
+        *,
+        placement: Placement | None = None,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> BlockingPeer:
+        """Add a peer, without links; the rest is as `Topology.add_peer` has it."""
+        access: dict[str, Any] = {"uplink_kbit": uplink_kbit, "downlink_kbit": downlink_kbit}
+        access |= {"downlink_at": downlink_at, "queue_ms": queue_ms}
+        return BlockingPeer(self, self.wait(self.network.add_peer(name, placement=placement, **access)))
+
+    def set_access(self, name: str, *, segment: str = DEFAULT_SEGMENT, **fields: Any) -> Applied:
+        """Change what is named of a peer's access link; None takes a setting away."""
+        return self.wait(self.network.set_access(name, segment=segment, **fields))
 
 
 class BlockingPeer:
@@ -299,6 +317,17 @@ class BlockingPeer:
             raise ToolMissingError(f"peer {self.name}: there is no program {command[0]!r} on this machine") from error
         self.blocking.programs.append(program)
         return program
+
+    @contextlib.contextmanager
+    def capture(self, file: str | os.PathLike[str] | int, **options: Any) -> Iterator[Capture]:
+        """As `NetworkPeer.capture`: ``with eu.capture("eu.pcapng") as capture: ...``."""
+        capture = self.peer.capture(file, **options)
+        self.blocking.wait(capture.start())
+        try:
+            yield capture
+        finally:
+            with contextlib.suppress(RuntimeError):  # the network is closed, and the capture with it
+                self.blocking.wait(capture.stop())
 
     def socket(
         self, family: int = net_socket.AF_INET, kind: int = net_socket.SOCK_STREAM, proto: int = 0, **where: Any

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 
+from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import ScheduledChange
 from linkem_py.model.topology import DEFAULT_SEGMENT, LinkKey
@@ -42,13 +43,15 @@ Batch: TypeAlias = Mapping[LinkKey, Change] | Mapping[tuple[str, str], Change] |
 class LinkChange(NamedTuple):
     """One link's part of a change. `before` is None for a link that is new, `after` for one that went.
 
-    `outage`: whether nothing passes from then on, whatever the impairment underneath.
+    `outage`: whether nothing passes from then on, whatever the impairment underneath. `cross_traffic`: what
+    began with this change; None if none did.
     """
 
     link: LinkKey
     before: Impairment | None
     after: Impairment | None
     outage: bool = False
+    cross_traffic: CrossTraffic | None = None
 
     @property
     def fields(self) -> dict[str, object]:
@@ -73,8 +76,8 @@ class Applied:
     duration_s : how long that took, from request to the kernel's answer
     what : in words, such as ``update``, ``partition``
     links : the links concerned, each once
-    peer : the peer that came or went, or whose carrier did
-    segment : the segment of that carrier
+    peer : the peer that came or went, or whose carrier did, or whose access link changed
+    segment : the segment of that carrier or access link
     groups : the partition in force after it, empty if there is none
     steps : what was done in the kernel, as plan has it
     """
@@ -96,6 +99,35 @@ class Applied:
 
 
 @attrs.frozen(kw_only=True)
+class CrossTrafficStats:
+    """Counters of one link's cross traffic since it began. What its queue drops is in the link's own counters.
+
+    Attributes
+    ----------
+    traffic : what it is
+    load_kbit : the load now, while it sends
+    sent, bytes : packets that its socket took, and their Ethernet frames' bytes
+    late : those of `sent` that were more than `LATE_S` late
+    longest_late_s : how late the latest of them was
+    dropped : packets that its socket had no room for
+    refused : packets that could not be sent otherwise, as while the carrier is away
+    given_up_s : time that was passed over, because the machine was too slow or stood still
+    error : why nothing is sent: what the kernel said; empty if it could begin
+    """
+
+    traffic: CrossTraffic
+    load_kbit: float = 0.0
+    sent: int = 0
+    bytes: int = 0
+    late: int = 0
+    longest_late_s: float = 0.0
+    dropped: int = 0
+    refused: int = 0
+    given_up_s: float = 0.0
+    error: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class LinkStats:
     """Counters of one link since it was made, and its impairment now.
 
@@ -108,6 +140,7 @@ class LinkStats:
     overlimits : how often the rate made a packet wait
     backlog_packets, backlog_bytes : what is in it now, on its way or waiting
     impairment : in force
+    cross_traffic : how the link's cross traffic is getting on, whose packets are counted above too; None without
     """
 
     packets: int
@@ -119,6 +152,7 @@ class LinkStats:
     backlog_packets: int
     backlog_bytes: int
     impairment: Impairment
+    cross_traffic: CrossTrafficStats | None = None
 
 
 class NetworkStats(Mapping[LinkKey, LinkStats]):

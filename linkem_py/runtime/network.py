@@ -24,11 +24,13 @@ from linkem_py.errors import (
 from linkem_py.kernel.driver import KernelDriver
 from linkem_py.kernel.namespaces import Namespace, no_privileges
 from linkem_py.kernel.probe import probe
+from linkem_py.model.access import DownlinkPlace
 from linkem_py.model.capabilities import Capabilities
+from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.default_rate import give_rates
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import Schedule
-from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Topology
+from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Placement, Topology, check_possible
 from linkem_py.plan import addressing, desired, duplicates, operations, partition
 from linkem_py.plan.desired import EMPTY, part_of_carrier, state
 from linkem_py.plan.live import LiveChanges, Wish
@@ -36,11 +38,20 @@ from linkem_py.plan.locate import link_of
 from linkem_py.plan.objects import Object
 from linkem_py.plan.operations import Operation
 from linkem_py.plan.partition import Groups
-from linkem_py.plan.requirements import check_links, notes, unmet, unmet_by_partition
+from linkem_py.plan.requirements import (
+    check_access,
+    check_links,
+    notes,
+    unmet,
+    unmet_by_partition,
+    unmet_by_placement,
+)
 from linkem_py.plan.scope import part, scope
 from linkem_py.plan.tree import Planner
 from linkem_py.runtime import defaults, statistics
+from linkem_py.runtime.captures import Captures
 from linkem_py.runtime.changes import Applied, Batch, Clearing, LinkChange, NetworkStats, Rescheduled
+from linkem_py.runtime.cross_traffic import CrossTrafficEngine, FlowSockets, SocketMaker
 from linkem_py.runtime.draft import Draft, asked, link_key, need_link
 from linkem_py.runtime.journal import Journal, Listener
 from linkem_py.runtime.peer import NetworkPeer
@@ -54,6 +65,7 @@ if TYPE_CHECKING:
     from linkem_py.runtime.blocking import BlockingNetwork
 
 T = TypeVar("T")
+_new = tuple.__new__  # makes a named tuple in a third of the time of its own constructor
 
 
 class CapabilityWarning(UserWarning):
@@ -74,6 +86,7 @@ class Network:
 
     The topology's schedules begin once it runs, all at one moment; `net.schedules` says how each gets
     on. Links may be changed by hand meanwhile: what a schedule's next change names is overridden by it.
+    Cross traffic begins then too; `net.cross_traffic` says how much of it was sent.
 
     Parameters
     ----------
@@ -111,11 +124,13 @@ class Network:
         self.capabilities = Capabilities()
         self.notes: tuple[str, ...] = ()
         self.journal = Journal()
+        self.captures = Captures(self.journal)
         self.started_at = 0.0  # seconds since the epoch
         self.processes = ProcessSpace()
         self.servers: list[tuple[str, asyncio.Server]] = []
         self.handlers = Handlers()
         self.schedules = ScheduleEngine(self, self.seed)
+        self.cross_traffic = CrossTrafficEngine(self, self.seed)
         self._recorder = None if record is None else Recorder(record, stats_s=record_stats_s)
         self._driver: KernelDriver | None = None
         self._executor: ThreadPoolExecutor | None = None
@@ -157,6 +172,7 @@ class Network:
             self._state = "running"
             if self._recorder is not None:
                 self._recorder.start(self)
+            await self._in_thread(lambda: self.cross_traffic.follow(self.topology.cross_traffic))
             self.schedules.follow(self.topology.schedules)
             self.schedules.start()
         except BaseException:
@@ -191,6 +207,7 @@ class Network:
             )
             self.processes.kill()
             self.schedules.abandon()
+            self.cross_traffic.abandon()
             if self._recorder is not None:
                 self._recorder.close()
             if self._driver is not None:
@@ -267,7 +284,7 @@ class Network:
         """Counters and impairment of every link."""
         async with self._lock:
             kernel, topology = self.kernel, self.topology
-            links = await self._in_thread(lambda: statistics.read(kernel, topology))
+            links = await self._in_thread(lambda: statistics.read(kernel, topology, self.cross_traffic))
             return NetworkStats(links, time.time())
 
     # --- changing links ------------------------------------------------------------------------
@@ -345,6 +362,26 @@ class Network:
             self.schedules.restart(key, schedule)
         return outcome
 
+    async def set_cross_traffic(
+        self, source: str, destination: str, traffic: CrossTraffic | None, *, segment: str = DEFAULT_SEGMENT
+    ) -> Applied:
+        """Have background packets share a link's queue, in place of its earlier ones; None ends that.
+
+        They are datagrams to UDP port 9 of the destination, where nothing answers them. They go on through
+        `update`, `down` and partitions. A share of the rate of a link that has none raises `TopologyError`;
+        `OperationError`, if the port is taken in the destination.
+        """
+        key = (source, destination, segment)
+        async with self._lock:
+            started = time.perf_counter()
+            link = need_link(self.topology, key)
+            check_possible(link, traffic)
+            _ = self.kernel  # of a network that runs
+            self.cross_traffic.restart(key, traffic)
+            self.topology.put_cross_traffic(key, traffic)
+            change = LinkChange(key, link.impairment, link.impairment, _is_out(link), traffic)
+            return self._applied("set_cross_traffic", started, [], [change])
+
     async def connect(
         self,
         first: str,
@@ -354,14 +391,17 @@ class Network:
         back: Impairment | None = None,
         schedule: Schedule | None = None,
         back_schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
+        back_cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> Applied:
-        """Add a link each way, as `Topology.connect` does; schedules begin at once."""
+        """Add a link each way, as `Topology.connect` does; schedules and cross traffic begin at once."""
 
         def change(topology: Topology) -> None:
             topology.connect(
-                first, second, impairment, back=back, schedule=schedule, back_schedule=back_schedule, segment=segment
-            )
+                first, second, impairment, back=back, schedule=schedule, back_schedule=back_schedule,
+                cross_traffic=cross_traffic, back_cross_traffic=back_cross_traffic, segment=segment,
+            )  # fmt: skip
 
         return await self._restructure("connect", change, [(first, second, segment), (second, first, segment)])
 
@@ -372,12 +412,15 @@ class Network:
         impairment: Impairment | None = None,
         *,
         schedule: Schedule | None = None,
+        cross_traffic: CrossTraffic | None = None,
         segment: str = DEFAULT_SEGMENT,
     ) -> Applied:
-        """Add a link, one direction only; its schedule begins at once."""
+        """Add a link, one direction only; its schedule and its cross traffic begin at once."""
 
         def change(topology: Topology) -> None:
-            topology.add_link(source, destination, impairment, schedule=schedule, segment=segment)
+            topology.add_link(
+                source, destination, impairment, schedule=schedule, cross_traffic=cross_traffic, segment=segment
+            )
 
         return await self._restructure("add_link", change, [(source, destination, segment)])
 
@@ -436,9 +479,7 @@ class Network:
         """
         async with self.schedules.busy, self._lock:
             started = time.perf_counter()
-            self._need_peer(name)
-            if not self.topology.is_on(name, segment):
-                raise RequestError("segment", "is not one that the peer is on", segment, where=f"peer {name}")
+            self._need_end(name, segment)
             end = (name, segment)
             made = list(part_of_carrier(self._planner(), name, segment))
             port, rest = made[0], made[1:]
@@ -458,14 +499,47 @@ class Network:
 
     # --- changing peers ------------------------------------------------------------------------
 
-    async def add_peer(self, name: str) -> NetworkPeer:
-        """Add a peer, without links."""
+    async def add_peer(
+        self,
+        name: str,
+        *,
+        placement: Placement | None = None,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> NetworkPeer:
+        """Add a peer, without links; the rest is as in `Topology.add_peer`."""
 
         def change(topology: Topology) -> None:
-            topology.add_peer(name)
+            topology.add_peer(
+                name,
+                placement=placement,
+                uplink_kbit=uplink_kbit,
+                downlink_kbit=downlink_kbit,
+                downlink_at=downlink_at,
+                queue_ms=queue_ms,
+            )
 
         await self._restructure("add_peer", change, [], peer=name)
         return self.peer(name)
+
+    async def set_access(self, name: str, *, segment: str = DEFAULT_SEGMENT, **fields: Any) -> Applied:
+        """Change what is named of a peer's access link on a segment, see `Access`; None takes a setting away.
+
+        Rates and `queue_ms` change in place, and no queue is emptied. But the first uplink that an interface gets
+        while it runs makes its tree anew, and what is on its way from there is lost; the first downlink, and
+        another `downlink_at`, put a queue where none was, and may lose what is just passing.
+        Raises `RequestError` if the peer is not on the segment, `TopologyError` and `CapabilityError`.
+        """
+        if not fields:
+            raise RequestError("fields", "must name at least one field to change", {})
+
+        def change(topology: Topology) -> None:
+            self._need_end(name, segment)
+            topology.set_access(name, segment=segment, **fields)
+
+        return await self._restructure("set_access", change, [], end=(name, segment))
 
     async def remove_peer(self, name: str) -> Applied:
         """Take a peer away with its links; programs in it are killed, servers in it closed."""
@@ -531,6 +605,11 @@ class Network:
         self._need_peer(name)
         return self.kernel.namespaces[name]
 
+    @property
+    def flow_sockets(self) -> SocketMaker:
+        """What makes the sockets of cross traffic."""
+        return FlowSockets(self.kernel.run_in)
+
     # --- what stands in for the kernel in tests -------------------------------------------------
 
     _few_steps = 8  # changes in place that the event loop's own thread makes
@@ -589,10 +668,13 @@ class Network:
             await self._recorder.stop()
         await self.handlers.close()
         try:
+            await self.captures.close()
             await self.processes.close()
         finally:
             async with self._lock:
+                self.cross_traffic.abandon()
                 if self._driver is not None:
+                    await self._in_thread(self.cross_traffic.close)
                     await self._in_thread(self._driver.close)
                 if self._executor is not None:
                     self._executor.shutdown()
@@ -700,7 +782,7 @@ class Network:
             for link in new:
                 self.topology.put_link(link)
             links = [
-                LinkChange(wish.key, wish.old.impairment, wish.impairment, _is_out(link))
+                _new(LinkChange, (wish.key, wish.old.impairment, wish.impairment, link.outage or link.down, None))
                 for wish, link in zip(wishes, new, strict=True)
             ]
             return self._applied(what, started, steps, links)
@@ -711,7 +793,13 @@ class Network:
             return error
 
     async def _restructure(
-        self, what: str, change: Callable[[Topology], None], keys: Sequence[LinkKey], *, peer: str | None = None
+        self,
+        what: str,
+        change: Callable[[Topology], None],
+        keys: Sequence[LinkKey],
+        *,
+        peer: str | None = None,
+        end: tuple[str, str] | None = None,
     ) -> Applied:
         async with self.schedules.busy, self._lock:
             started = time.perf_counter()
@@ -719,8 +807,12 @@ class Network:
             change(after)
             give_rates(after, self._default_rate_kbit)
             after.settle()
+            missing = unmet_by_placement(after, self.capabilities)
+            if missing:
+                raise CapabilityError(self._lacks(missing, "placement 'hub'"))
             duplicates.check(after, after.links.values())
             check_links(after, (after.links[key] for key in keys if key in after.links), self.capabilities)
+            check_access(after, after.accesses, self.capabilities)
             self._note(after.links[key] for key in keys if key in after.links)
             groups = self._groups
             if peer is not None and peer not in after.peers:
@@ -733,6 +825,7 @@ class Network:
             def commit() -> Applied:
                 self.topology, self._groups = after, groups
                 self.schedules.follow(after.schedules)
+                self.cross_traffic.follow(after.cross_traffic)
                 self._dropped = {end for end in self._dropped if after.is_on(*end)}
                 if peer is not None or about.ends:
                     self._set_names()
@@ -744,11 +837,13 @@ class Network:
                         before=_impairment(before, key),
                         after=_impairment(after, key),
                         outage=key in after.links and _is_out(after.links[key]),
+                        cross_traffic=None if key in before.links else after.cross_traffic.get(key),
                     )
                     for key in about.keys
                     if key in before.links or key in after.links
                 ]
-                return self._applied(what, started, steps, links, peer=peer)
+                name, segment = end or (peer, None)
+                return self._applied(what, started, steps, links, peer=name, segment=segment)
 
             removed = peer if peer is not None and peer not in after.peers else None
             self._next = after
@@ -760,6 +855,11 @@ class Network:
     def _need_peer(self, name: str) -> None:
         with asked():
             self.topology.peer(name)
+
+    def _need_end(self, name: str, segment: str) -> None:
+        self._need_peer(name)
+        if not self.topology.is_on(name, segment):
+            raise RequestError("segment", "is not one that the peer is on", segment, where=f"peer {name}")
 
     def _set_names(self) -> None:
         names = []

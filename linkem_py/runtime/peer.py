@@ -12,9 +12,11 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from linkem_py.errors import PeerProcessError, RequestError
+from linkem_py.kernel.packet_ring import MOST_BYTES
 from linkem_py.model.topology import DEFAULT_SEGMENT
 from linkem_py.plan import addressing
 from linkem_py.runtime import inspection, processes, sockets
+from linkem_py.runtime.captures import Capture
 
 if TYPE_CHECKING:
     from linkem_py.kernel.namespaces import Namespace
@@ -130,6 +132,21 @@ class NetworkPeer:
         `call`: ``await eu.call(lambda: IPRoute().route("add", dst="192.0.2.0/24", gateway="10.0.0.2"))``.
         """
         return await self.call(inspection.look)
+
+    def capture(
+        self,
+        file: str | os.PathLike[str] | int,
+        *,
+        segment: str | None = None,
+        snaplen: int = MOST_BYTES,
+        filter: str | None = None,  # noqa: A002 - as everybody calls it
+        count: int | None = None,
+    ) -> Capture:
+        """What the peer's interfaces see, before and after their queues, as a pcapng file: see `Capture`.
+
+        ``async with eu.capture("eu.pcapng") as capture: ...``. Raises `RequestError`.
+        """
+        return Capture(self._network, self.name, file, segment=segment, snaplen=snaplen, filter=filter, count=count)
 
     # --- sockets -------------------------------------------------------------------------------
 

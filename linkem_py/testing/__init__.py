@@ -7,7 +7,7 @@
 #   loops         in which event loop a test wants them, and the fixtures for each
 #   with_asyncio  those for pytest-asyncio (imported only where it is installed)
 #   failure       what a failed test's report says of its networks
-#   captures      tcpdump in every peer, kept for failed tests
+#   captures      a capture of every peer, kept for failed tests
 #   leaks         what a test has left behind
 #   orchestrator  scenarios behind ports of loopback, for harnesses of another kind
 #   relay         what carries datagrams from those ports through the links

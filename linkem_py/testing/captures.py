@@ -1,23 +1,19 @@
-"""What every peer's interfaces saw, by tcpdump, kept for tests that failed."""
+"""What every peer's interfaces saw, kept for tests that failed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from linkem_py.errors import ToolMissingError
-
 if TYPE_CHECKING:
-    from linkem_py.runtime import Network, NetworkPeer
+    from linkem_py.runtime import Capture, Network
 
-_READY_S = 10.0
-_END_S = 5.0
-_SETTLE_S = 0.1  # for what the kernel has captured and tcpdump, which drops the rest at a signal, has not read
+_LOG = logging.getLogger(__name__)
 
 
 def folder_of(base: Path, nodeid: str, number: int) -> Path:
@@ -33,45 +29,30 @@ class Captures:
     ----------
     base : the folder for all tests
     folder : where the files are, below it
-    missing : there is no tcpdump on this machine
     """
 
     def __init__(self, base: Path, folder: Path) -> None:
         self.base = base
         self.folder = folder
-        self.missing = False
-        self._running: list[asyncio.subprocess.Process] = []
+        self._running: list[Capture] = []
 
     async def start(self, network: Network) -> None:
         """Begin in every peer that there is; returns when all of them capture."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        try:
-            for name, peer in network.peers.items():
-                self._running.append(await self._begin(name, peer))
-        except ToolMissingError:
-            self.missing = True
-            self.discard()
-            return
-        await asyncio.gather(*map(_listening, self._running))
-
-    async def _begin(self, name: str, peer: NetworkPeer) -> asyncio.subprocess.Process:
-        file = self.folder / (re.sub(r"[^\w.-]", "_", name) + ".pcap")
-        # Without immediate mode the kernel keeps packets back for a second; and as root, because the user
-        # that tcpdump would become may not write here.
-        command = ["tcpdump", "-i", "any", "--immediate-mode", "-U", "-n", "-Z", "root", "-w", str(file)]
-        silent = subprocess.DEVNULL
-        return await peer.spawn(command, stdin=silent, stdout=silent, stderr=subprocess.PIPE)
+        for name, peer in network.peers.items():
+            if peer.addresses:
+                capture = peer.capture(self.folder / (re.sub(r"[^\w.-]", "_", name) + ".pcapng"))
+                await capture.start()
+                self._running.append(capture)
 
     async def stop(self) -> None:
-        """End them; the files are complete then."""
+        """End them; the files are complete then, but for those that could not be written."""
         running, self._running = self._running, []
-        if running:
-            await asyncio.sleep(_SETTLE_S)
-        for process in running:
-            if process.returncode is None:
-                process.terminate()
-        await asyncio.gather(*map(_ended, running))
+        outcomes = await asyncio.gather(*(capture.stop() for capture in running), return_exceptions=True)
+        for capture, outcome in zip(running, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                _LOG.error("the capture of %s in %s is not complete: %s", capture.peer, self.folder, outcome)
 
     def discard(self) -> None:
         """Remove the files."""
@@ -81,19 +62,3 @@ class Captures:
                 return
             with contextlib.suppress(OSError):  # there are those of others
                 folder.rmdir()
-
-
-async def _listening(process: asyncio.subprocess.Process) -> None:
-    assert process.stderr is not None
-    async with asyncio.timeout(_READY_S):
-        while line := await process.stderr.readline():
-            if b"listening on" in line:
-                return
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    try:
-        await asyncio.wait_for(process.communicate(), _END_S)
-    except TimeoutError:
-        process.kill()
-        await process.communicate()

@@ -165,7 +165,7 @@ def _arguments(function: Callable[..., Any], request: pytest.FixtureRequest | No
 
 
 def _unless_closed(network: BlockingNetwork, captures: Captures) -> None:
-    # The test may have closed it, and tcpdump with it.
+    # The test may have closed it, and its captures with it.
     with contextlib.suppress(RuntimeError):
         network.wait(captures.stop())
 
@@ -174,7 +174,7 @@ def _read(network: Network) -> NetworkStats:
     """`Network.stats` while its event loop stands still, as it does between a test and its fixtures' ends."""
     from linkem_py.runtime import NetworkStats, statistics
 
-    return NetworkStats(statistics.read(network.kernel, network.topology), time.time())
+    return NetworkStats(statistics.read(network.kernel, network.topology, network.cross_traffic), time.time())
 
 
 def _words(network: Network, read: Read, captures: Captures | None) -> str:
@@ -186,5 +186,5 @@ def _words(network: Network, read: Read, captures: Captures | None) -> str:
         lines.append(f"no counters: {error}")
     lines.append(failure.describe(network, stats))
     if captures is not None:
-        lines.append(f"captures: {'none, tcpdump is not installed' if captures.missing else captures.folder}")
+        lines.append(f"captures: {captures.folder}")
     return "\n".join(lines)

@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--linkem-require", action="store_true", help="tests fail, not skip, where no network runs")
     group.addoption(
         "--linkem-capture", metavar="FOLDER", nargs="?", const="linkem-captures",
-        help="keep what tcpdump saw in every peer, in a folder for each failed test (default linkem-captures)",
+        help="keep captures of every peer (pcapng), in a folder for each failed test (default linkem-captures)",
     )  # fmt: skip
     parser.addini("linkem_kernel", "as --linkem-kernel", default="")
     parser.addini("linkem_memory", "as --linkem-memory", default="1G")

@@ -115,7 +115,7 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nowhere", "no such topology: nowhere: neither a file nor a module; those that come with linkem_py: bonding_"),
+        ("nowhere", "no such topology: nowhere: neither a file nor a module; those that come with linkem_py: bonded_"),
         ("no.where", "no such topology: no.where"),
         ("not-a-name", "no such topology: not-a-name"),
         ("no/where", "no such file: no/where"),

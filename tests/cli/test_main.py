@@ -32,6 +32,7 @@ class Terminal(io.StringIO):
         (["run", "pair", "--kernel", "linux"], "--kernel: must be auto, host, guest or a path: 'linux'"),
         (["run", "pair", "--seed", "-1"], "--seed: must be a whole number of 64 bits"),
         (["run", "pair", "--duration", "soon"], "--duration must be a time above 0"),
+        (["up", "pair", "--duration", "soon"], "--duration must be a time above 0"),
         (["run", "pair", "--"], "no command after --"),
         (["run", "pair", "--in", "a"], "--in needs a command"),
         (["run", "pair", "--report", "x", "--", "true"], "--report is for a measurement"),

@@ -276,7 +276,6 @@ def test_wrong_usage_is_said_wherever_it_is_found(
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--duration", "soon"], 2, "--duration must be a time above 0"),
         (["--name", "a/b"], 1, "name must be letters, digits"),
         (["--mqtt", "http://user:secret@x"], 1, "mqtt must start with mqtt://"),
         (["--mqtt", "mqtt://x", "--mqtt-prefix", "a/#"], 1, "prefix must be levels"),

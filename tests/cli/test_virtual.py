@@ -63,6 +63,8 @@ def virtual_s(err: str) -> float:
         (["run", "pair", "--virtual-time", "--kernel", "host"], "needs a guest kernel"),
         (["up", "pair", "--virtual-time", "--detach", "--duration", "1h"], "does not go with --detach"),
         (["up", "pair", "--virtual-time", "--mqtt", "embedded", "--duration", "1h"], "does not go with --mqtt"),
+        (["up", "pair", "--virtual-time", "--metrics", "0", "--duration", "1h"], "does not go with --metrics"),
+        (["verify", "pair", "--virtual-time", "--kernel", "host"], "needs a guest kernel"),
     ],
 )
 def test_what_does_not_go_together_is_refused(linkem: Linkem, words: list[str], said: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import attrs
 import pytest
 from rich.console import Console
 
 from linkem_py import Impairment
-from linkem_py.cli import happenings, live, words
+from linkem_py.cli import happenings, live, looking, words
 from linkem_py.cli.console import Paint
 from linkem_py.cli.errors import UsageError
 from linkem_py.cli.fields import parse_fields
@@ -17,7 +18,7 @@ from linkem_py.control.wire import json
 from linkem_py.control.wire.events import Changed, Event, Missed, Notice, Refused
 from linkem_py.control.wire.replies import Problem
 from linkem_py.control.wire.states import Description, LinkCounters, LinkState
-from linkem_py.model import GilbertElliott, LinkKey
+from linkem_py.model import Access, GilbertElliott, LinkKey
 
 PLAIN = Paint(False)
 
@@ -116,6 +117,7 @@ def state(number: int, *, revision: int = 0) -> LinkState:
             Changed(revision=6, at=0.0, what="remove_peer", peer="x", removed=(("a", "x", "wan"),)),
             ["peer x went  revision 6", "a->x (wan)  went  revision 6"],
         ),
+        (Changed(revision=7, at=0.0, what="set_access", peer="x"), ["the access link of x is another  revision 7"]),
         (Refused(at=0.0, id="7", error=Problem(message="no")), ["refused (id 7): no"]),
         (Notice(at=0.0, message="hello"), ["hello"]),
         (Missed(at=0.0, count=1000), ["1,000 events are missing here: this reader was too slow"]),
@@ -130,6 +132,18 @@ def test_an_event_of_a_thousand_links_is_not_a_thousand_lines() -> None:
     lines = happenings.lines(json.event_json(event), PLAIN)
     assert len(lines) == happenings.MOST_LINKS + 1
     assert lines[-1].endswith("and 980 more links")
+
+
+def test_an_access_link_stands_behind_the_addresses_of_its_interface() -> None:
+    told = attrs.evolve(
+        description(1),
+        segments={"lan": ("10.0.0.0/16", None)},
+        peers={"hub": {"lan": ("10.0.0.1",)}, "leaf": {"lan": ("10.0.0.2",)}},
+        access={"hub": {"lan": Access(uplink_kbit=4000, downlink_at="peer")}},
+    )
+    lines = looking.description_lines(json.description_json(told), PLAIN, 0.0)
+    assert "  hub   10.0.0.1  (uplink 4 Mbit/s, downlink at peer)" in lines
+    assert "  leaf  10.0.0.2" in lines
 
 
 # --- the live view -------------------------------------------------------------------------------

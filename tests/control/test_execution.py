@@ -87,6 +87,11 @@ class Player:
         self.program = Played(endless=self._endless)
         return self.program
 
+    async def capture(self, peer: str, **options: Any) -> Program:
+        self.asked.append(("capture", peer, options))
+        self.program = Played(endless=self._endless)
+        return self.program
+
 
 async def output_of(program: Program) -> bytes:
     found = b""

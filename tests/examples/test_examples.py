@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import examples
-from examples import live_control, pubsub_latency, recorded_ride, request_latency, tcp_window
+from examples import cross_traffic, live_control, pubsub_latency, recorded_ride, request_latency, tcp_window
 from examples.lease_test.lease import Claim, conflict, led_s
 from linkem_py.errors import GuestUnavailableError
 from linkem_py.guest import find_virtual_time_kernel
@@ -21,6 +21,7 @@ COMMANDS = {
     "tcp_window": "linkem guest -- python examples/tcp_window.py",
     "pubsub_latency": "linkem guest -- python examples/pubsub_latency.py",
     "recorded_ride": "linkem guest -- python examples/recorded_ride.py ride.jsonl",
+    "cross_traffic": "linkem guest -- python examples/cross_traffic.py",
     "live_control": "python examples/live_control.py",
 }
 
@@ -70,6 +71,16 @@ async def test_every_subscriber_gets_every_message_no_sooner_than_its_links_allo
         first, second = pubsub_latency.PUBLISHER, pubsub_latency.SUBSCRIBERS[name]
         assert len(times) == 20
         assert np.min(times) >= first.delay_ms - first.jitter_ms + second.delay_ms - second.jitter_ms
+
+
+@pytest.mark.kernel("netem", "htb")
+async def test_a_full_link_delays_and_loses_and_an_empty_one_does_neither() -> None:
+    empty, full = await cross_traffic.measure((0, 200), count=60)
+    assert empty.dropped_pct == 0 < full.dropped_pct
+    assert cross_traffic.LINK.delay_ms <= empty.delay_ms < full.delay_ms
+    # All that gets in waits behind nearly a full queue of 300 ms: a frame of 6 ms may be short of it.
+    assert full.delay_ms > 100
+    assert cross_traffic.table_of([empty, full]).row_count == 2
 
 
 @pytest.mark.netem

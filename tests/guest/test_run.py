@@ -15,6 +15,7 @@ import pytest
 from linkem_py.errors import GuestError, GuestUnavailableError
 from linkem_py.guest import GuestTimeoutError, run_in_guest
 from linkem_py.guest.__main__ import main
+from linkem_py.guest.kernels import find_kernel
 from linkem_py.guest.streams import Feed
 from tests.guest.support import DEADLINE_S, ROOT, guest, run, start
 
@@ -212,8 +213,10 @@ def test_networks_run_and_leave_nothing_here() -> None:
     script = (
         "set -e; ip link add va type veth peer name vb; ip netns add n; ip link set vb netns n\n"
         "tc qdisc add dev va root netem delay 3ms; tc qdisc show dev va; ls /run/netns\n"
-        "ip -br addr show lo; ip link add v type vrf table 9"  # the last one has its module loaded on demand
+        "ip -br addr show lo"
     )
+    if find_kernel().modules:
+        script += "; ip link add v type vrf table 9"  # its module is loaded on demand
     status, out, err = guest("sh", "-c", script)
     assert (status, err) == (0, b"")
     assert b"netem" in out

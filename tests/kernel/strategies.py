@@ -13,6 +13,7 @@ from linkem_py.plan.objects import (
     GilbertElliottLoss,
     HtbClass,
     Mark,
+    Mirror,
     Netem,
     NetemSlot,
     Redirect,
@@ -72,7 +73,7 @@ htb_classes = st.builds(
 )
 
 devices = st.sampled_from(["ifb0", "ifb1", "eth0"])
-actions = st.just(Drop()) | st.builds(Mark, u32) | st.builds(Redirect, devices)
+actions = st.just(Drop()) | st.builds(Mark, u32) | st.builds(Redirect, devices) | st.builds(Mirror, devices)
 u32_entries = st.builds(
     U32,
     keys=st.lists(st.builds(U32Key, u32, u32, s32), max_size=12).map(tuple),

@@ -21,6 +21,7 @@ from linkem_py.plan.objects import (
     Filter,
     Htb,
     Mark,
+    Mirror,
     Redirect,
     U32Key,
     U32Table,
@@ -113,6 +114,7 @@ def test_a_whole_priority_can_be_deleted(scratch: Scratch) -> None:
         (Drop(), "gact action drop"),
         (Mark(7), "skbedit mark 7 continue"),
         (Redirect("ifb400"), "mirred (Egress Redirect to device ifb400) stolen"),
+        (Mirror("ifb400"), "mirred (Egress Mirror to device ifb400) continue"),
     ],
 )
 def test_actions(scratch: Scratch, action: Drop | Mark | Redirect, words: str) -> None:

@@ -73,6 +73,9 @@ def test_an_ifb_has_one_queue() -> None:
     ours = parse(ifb_message(Ifb(HUB, "ifb7")))
     assert ours.attributes.pop((31,)) == ours.attributes.pop((32,)) == struct.pack("=I", 1)
     assert ours == parse(recorded("ifb"))
+    roomy = parse(ifb_message(Ifb(HUB, "ifb7", queue_packets=1000)))
+    assert roomy.attributes.keys() - ours.attributes.keys() - {(31,), (32,)} == {(13,)}
+    assert roomy.attributes[13,] == struct.pack("=I", 1000)
 
 
 def test_interface_indexes_can_be_chosen_for_both_ends() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 from linkem_py.kernel.codec import decode_u32, encode_u32, encode_u32_table, filter_message
-from linkem_py.plan.objects import ETH_P_ALL, U32, Filter, Redirect, U32Key, U32Table
+from linkem_py.plan.objects import ETH_P_ALL, U32, Filter, Mirror, Redirect, U32Key, U32Table
 from tests.kernel.strategies import u32_entries
 from tests.kernel.wire import parse
 
@@ -25,9 +25,16 @@ def filter_of(options: U32 | U32Table, handle: int) -> Filter:
 
 @given(u32_entries, st.integers(0, 0x7FF), st.integers(0, 255), st.integers(1, 0xFFE))
 def test_what_is_encoded_is_decoded(options: U32, table: int, bucket: int, node: int) -> None:
-    index = DEVICES[options.action.device] if isinstance(options.action, Redirect) else 0
+    index = DEVICES[options.action.device] if isinstance(options.action, Redirect | Mirror) else 0
     handle = table << 20 | bucket << 12 | node
     assert decode_u32(encode_u32(options, handle, index), NAMES) == options
+
+
+@pytest.mark.parametrize("kind", [Redirect, Mirror])
+def test_a_mirror_is_not_taken_for_a_redirection_to_the_same_device(kind: type[Redirect] | type[Mirror]) -> None:
+    decoded = decode_u32(encode_u32(U32(action=kind("ifb0")), 1, 10), NAMES)
+    assert isinstance(decoded, U32)
+    assert type(decoded.action) is kind
 
 
 @given(st.integers(1, 256))

@@ -471,7 +471,9 @@ def test_a_rule_reads_the_fields_that_it_names_and_no_others(number: int, impair
 
 @pytest.mark.parametrize("under", [Impairment(rate_kbit=5), Impairment(rate_kbit=5, queue_ms=3, delay_ms=1)], ids=str)
 def test_another_rate_is_what_evolve_gives(under: Impairment) -> None:
-    assert under.at_rate(7) == under.evolve(rate_kbit=7)
-    assert hash(under.at_rate(7)) == hash(under.evolve(rate_kbit=7))
-    with pytest.raises(TopologyError, match="rate_kbit must be"):
-        under.at_rate(0.5)
+    for rate_kbit in (7, 7.25, 1.0, 8e9):
+        assert under.at_rate(rate_kbit) == under.evolve(rate_kbit=rate_kbit)
+        assert hash(under.at_rate(rate_kbit)) == hash(under.evolve(rate_kbit=rate_kbit))
+    for wrong in (0.5, math.nan, 8.1e9):
+        with pytest.raises(TopologyError, match="rate_kbit must be"):
+            under.at_rate(wrong)

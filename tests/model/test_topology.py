@@ -311,7 +311,7 @@ def test_a_copy_without_ipv6_differs_in_nothing_else(topology: Topology) -> None
 
 def test_the_graph_has_everything_that_the_topology_has(topology: Topology) -> None:
     graph = topology.graph
-    assert graph.nodes["b"] == {"number": 2}
+    assert graph.nodes["b"] == {"number": 2, "placement": "sender"}
     assert graph.edges["a", "b", "lan"]["impairment"] == SLOW
     assert nx.shortest_path_length(graph, "a", "b", weight="delay_ms") == 100
     assert topology.graph is graph

@@ -157,7 +157,7 @@ def test_links_can_be_given_once_only(pair: Topology) -> None:
 
 
 def test_a_peer_that_is_not_there_needs_nothing(pair: Topology) -> None:
-    assert list(part_of_peer(Planner(pair, ANY, None), "z")) == []
+    assert list(part_of_peer(Planner(pair, ANY, None), "z", ())) == []
 
 
 def test_links_of_a_peer_that_is_not_there_need_nothing_of_it(pair: Topology) -> None:
@@ -268,7 +268,9 @@ def test_names_of_devices_fit_into_what_the_kernel_has_for_them(topology: Topolo
 @given(own.topologies(), own.kernels)
 def test_every_link_has_one_netem_and_one_entry_that_leads_to_it(topology: Topology, kernel: Capabilities) -> None:
     made = desired(topology, kernel).values()
-    leaves = [q for q in made if isinstance(q, Qdisc) and q.dev.startswith("eth") and isinstance(q.options, Netem)]
+    leaves = [
+        q for q in made if isinstance(q, Qdisc) and q.dev.startswith(("eth", "ifb")) and isinstance(q.options, Netem)
+    ]
     assert len(leaves) == len(topology.links)
     for leaf in leaves:
         leading = [

@@ -7,7 +7,7 @@ from linkem_py.model import Capabilities, Impairment, LinkKey, Topology
 from linkem_py.plan import desired
 from linkem_py.plan.desired import state
 from linkem_py.plan.locate import link_of
-from linkem_py.plan.objects import Address, Forwarding, Namespace, Neighbour, Object, Qdisc, Route, Rule, Up, Veth
+from linkem_py.plan.objects import Address, Forwarding, Ifb, Namespace, Neighbour, Object, Qdisc, Route, Rule, Up, Veth
 from linkem_py.plan.tree import Planner
 from tests import strategies as own
 
@@ -55,6 +55,9 @@ def topology() -> Topology:
         (Neighbour("c", "eth0", bytes([10, 0, 0, 1]), bytes.fromhex("024c00010001")), ("c", "a", "lan")),
         (Route("a", "eth0", 254, "10.0.0.3/32", "", 1300, 1460), ("a", "c", "lan")),
         (Route("a", "eth0", 254, "2001::3/128", "", 1300, 1440), None),  # not on our subnet
+        (Ifb("a", "dup1-3"), ("a", "c", "lan")),
+        (Ifb("z", "dup1-3"), None),
+        (Ifb("a", "dup9-3"), None),
         (Namespace("a"), None),
         (Veth("/hub", "lan.1", "", "a", "eth0", "", "br-lan"), None),
         (Forwarding("/hub", "lan.1", b""), None),

@@ -10,7 +10,14 @@ from linkem_py.model import Capabilities, Impairment, Topology
 from linkem_py.model.capabilities import EVERYTHING
 from linkem_py.model.impairment import ShaperKind
 from linkem_py.plan import desired
-from linkem_py.plan.requirements import PARTITION_NEEDS, check_links, notes, unmet, unmet_by_partition
+from linkem_py.plan.requirements import (
+    PARTITION_NEEDS,
+    check_links,
+    notes,
+    unmet,
+    unmet_by_partition,
+    unmet_by_placement,
+)
 
 NOTHING = Capabilities(
     **{f.name: False for f in attrs.fields(Capabilities) if f.name != "release"},  # type: ignore[arg-type]
@@ -39,6 +46,7 @@ def topology(impairment: Impairment, **settings: Any) -> Topology:
         (Impairment(duplicate_pct=1), {}, {"htb", "ifb", "clsact", "mirred"}),
         (Impairment(duplicate_pct=1), {"duplicates": "strict"}, {"htb"}),
         (Impairment(), {"duplicates": "isolate"}, {"htb"}),
+        (Impairment(), {"placement": "hub"}, {"htb", "ifb", "clsact", "mirred"}),
     ],
     ids=str,
 )
@@ -53,6 +61,14 @@ def test_a_kernel_without_the_duplicate_rule_needs_no_isolation() -> None:
     made = topology(Impairment(duplicate_pct=1))
     assert unmet(made, attrs.evolve(EVERYTHING, ifb=False)) == ()
     assert unmet(made, attrs.evolve(EVERYTHING, ifb=False, mixed_duplicate=False)) == ("ifb",)
+
+
+def test_queues_in_the_hub_need_a_device_and_a_way_there() -> None:
+    made = topology(Impairment())
+    assert unmet_by_placement(made, NOTHING) == ()
+    made.add_peer("c", placement="hub")
+    assert unmet_by_placement(made, EVERYTHING) == ()
+    assert unmet_by_placement(made, attrs.evolve(EVERYTHING, mirred=False, seed=False)) == ("mirred",)
 
 
 def test_a_partition_needs_marks_that_filters_set_and_compare() -> None:

@@ -150,8 +150,8 @@ def test_the_summary_counts_objects_and_messages(topology: Topology) -> None:
     bare = Topology("t")
     bare.add_peer("a")
     assert show(desired(bare, ANY), bare).splitlines()[-1] == (
-        "objects: 21, netlink messages: 20 (2 namespaces, 1 bridge, 1 veth pair, 2 interfaces up, 2 addresses, "
-        "1 forwarding entry, 2 qdiscs, 10 filters)"
+        "objects: 24, netlink messages: 23 (2 namespaces, 1 bridge, 1 veth pair, 2 interfaces up, 2 addresses, "
+        "1 forwarding entry, 3 qdiscs, 12 filters)"
     )
     assert summary(EMPTY) == "objects: 0, netlink messages: 0 (nothing)"
     joined = Veth(HUB, "t1-lan", "", HUB, "u1-lan", "", "br-lan", peer_master="br1-lan")

@@ -22,6 +22,7 @@ from linkem_py.plan.objects import (
     Qdisc,
     Redirect,
 )
+from linkem_py.plan.placement import place
 from linkem_py.plan.tree import Planner
 from tests import strategies as own
 
@@ -37,9 +38,11 @@ class DroppedError(Exception):
 class Packet:
     """An Ethernet frame, of which u32 sees the words from the network header on."""
 
-    def __init__(self, destination: bytes, protocol: int, payload: bytes = bytes(64)) -> None:
+    def __init__(
+        self, destination: bytes, protocol: int, payload: bytes = bytes(64), *, source: bytes = bytes(6)
+    ) -> None:
         self.protocol = protocol
-        self.data = bytes(HEADROOM) + destination + bytes(6) + protocol.to_bytes(2, "big") + payload
+        self.data = bytes(HEADROOM) + destination.ljust(6, b"\0") + source + protocol.to_bytes(2, "big") + payload
 
     def word(self, offset: int) -> int:
         return int(struct.unpack_from(">I", self.data, HEADROOM + ETHERNET + offset)[0])
@@ -105,14 +108,14 @@ def test_a_packet_meets_the_netem_of_its_destination_and_no_other(topology: Topo
             for segment in topology.segments_of(source.name):
                 link = topology.links.get((source.name, destination.name, segment.name))
                 packet = Packet(addressing.packed_mac(segment.number, destination.number), 0x0800)
-                dev = addressing.interface(segment)
+                ns, dev = place(source, segment)
                 if link is not None:
-                    assert leaf_of(state, source.name, packet, dev) == planner.netem(link)
+                    assert leaf_of(state, ns, packet, dev) == planner.netem(link)
                 elif topology.unlinked == "open":
-                    assert leaf_of(state, source.name, packet, dev) is None
+                    assert leaf_of(state, ns, packet, dev) is None
                 else:
                     with pytest.raises(DroppedError):
-                        leaf_of(state, source.name, packet, dev)
+                        leaf_of(state, ns, packet, dev)
 
 
 @given(own.topologies(), own.kernels)

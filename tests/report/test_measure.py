@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from linkem_py import Impairment, Network, RequestError, Topology
+from linkem_py import Impairment, Network, RequestError, Slot, Topology
 from linkem_py.model import OrnsteinUhlenbeck, Steps
 from linkem_py.report import Verdict, calibrate, measure
 
@@ -70,6 +70,27 @@ async def test_a_change_behind_the_reports_back_is_found() -> None:
         report = await measure(network, duration_s=1)
         assert report.link("a", "b").figure("delay").asked == 30
         assert report.link("a", "b").figure("delay").measured == pytest.approx(30, abs=2)
+
+
+@pytest.mark.parametrize("shaper", ["htb", "tbf", "netem"])
+async def test_a_full_queue_waits_as_long_as_asked(shaper: str) -> None:
+    there = Impairment(delay_ms=10, rate_kbit=3000, queue_ms=150, shaper=shaper)  # type: ignore[arg-type]
+    async with Network(topology_of(there, Impairment(slot=Slot(10)))) as network:
+        report = await measure(network, duration_s=4)
+    figure = report.link("a", "b").figure("full queue")
+    assert figure.asked == 150
+    assert figure.verdict is not Verdict.OUT, figure
+    assert figure.expected is not None
+    if shaper == "netem":  # its limit counts packets, and has room for the smallest in flight
+        assert figure.expected > 150
+    else:
+        assert figure.expected == pytest.approx(150, rel=0.05)
+    # While the machine does something else nothing leaves: that may be longer, never shorter.
+    assert figure.measured is not None
+    assert figure.measured > 0.75 * figure.expected
+    slotted = report.link("b", "a").figure("delay")
+    assert slotted.expected == pytest.approx(5, abs=5)
+    assert slotted.verdict is not Verdict.OUT, slotted
 
 
 async def test_a_cancelled_measurement_ends_soon_and_leaves_nothing() -> None:

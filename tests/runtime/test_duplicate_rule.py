@@ -18,9 +18,11 @@ DELAYS_MS = {"b": 50.0, "c": 250.0, "d": 450.0}
 LATE_MS = 150.0  # less than what lies between them, more than a busy machine takes
 
 
-def star(duplicates: str, *, duplicate_pct: float, links: tuple[str, ...] = ("b", "c", "d")) -> Topology:
+def star(
+    duplicates: str, *, duplicate_pct: float, links: tuple[str, ...] = ("b", "c", "d"), placement: str = "sender"
+) -> Topology:
     """a with a link to each of these, every one with a delay of its own."""
-    topology = Topology("star", duplicates=duplicates)  # type: ignore[arg-type]
+    topology = Topology("star", duplicates=duplicates, placement=placement)  # type: ignore[arg-type]
     for name in ("a", "b", "c", "d"):
         topology.add_peer(name)
     for name in links:
@@ -35,7 +37,7 @@ def flows(net: Network) -> Iterator[dict[str, Flow]]:
 
 
 @contextlib.asynccontextmanager
-async def starred(duplicates: str, **options: float) -> AsyncIterator[tuple[Network, dict[str, Flow]]]:
+async def starred(duplicates: str, **options: float | str) -> AsyncIterator[tuple[Network, dict[str, Flow]]]:
     async with Network(star(duplicates, **options), seed=1) as net:  # type: ignore[arg-type]
         with flows(net) as all_flows:
             yield net, all_flows
@@ -87,15 +89,17 @@ async def test_strict_refuses_a_second_link_beside_one_that_duplicates() -> None
         await net.add_link("a", "c")
 
 
+@pytest.mark.parametrize("placement", ["sender", "hub"])
 @pytest.mark.parametrize("duplicates", ["auto", "isolate"])
-async def test_three_links_of_a_peer_duplicate_at_once_each_with_its_delay(duplicates: str) -> None:
-    async with starred(duplicates, duplicate_pct=100) as (_, all_flows):
+async def test_three_links_of_a_peer_duplicate_at_once_each_with_its_delay(duplicates: str, placement: str) -> None:
+    async with starred(duplicates, duplicate_pct=100, placement=placement) as (_, all_flows):
         assert_copies(all_flows, {"b", "c", "d"})
 
 
+@pytest.mark.parametrize("placement", ["sender", "hub"])
 @pytest.mark.parametrize("duplicates", ["auto", "isolate"])
-async def test_duplication_goes_on_and_off_and_on_again(duplicates: str) -> None:
-    async with starred(duplicates, duplicate_pct=0) as (net, all_flows):
+async def test_duplication_goes_on_and_off_and_on_again(duplicates: str, placement: str) -> None:
+    async with starred(duplicates, duplicate_pct=0, placement=placement) as (net, all_flows):
         doubled: set[str] = set()
         assert_copies(all_flows, doubled, 50)
         for name, on in (("b", True), ("c", True), ("b", False), ("d", True), ("b", True)):
@@ -106,16 +110,19 @@ async def test_duplication_goes_on_and_off_and_on_again(duplicates: str) -> None
         assert_copies(all_flows, set(DELAYS_MS) - doubled, 50)
 
 
-async def test_lost_copies_are_lost_on_their_own() -> None:
+@pytest.mark.parametrize("placement", ["sender", "hub"])
+async def test_lost_copies_are_lost_on_their_own(placement: str) -> None:
     count = 4000
-    async with flowing(Impairment(duplicate_pct=100, loss_pct=30), settings={"duplicates": "isolate"}) as (_, flow):
+    settings = {"duplicates": "isolate", "placement": placement}
+    async with flowing(Impairment(duplicate_pct=100, loss_pct=30), settings=settings) as (_, flow):
         copies = flow.exchange(count).copies(count)
     for number, share in ((0, 0.09), (1, 0.42), (2, 0.49)):
         assert within((copies == number).sum(), binomial(count, share))
 
 
-async def test_switching_duplication_costs_no_packet() -> None:
-    async with flowing(Impairment(delay_ms=5), frame=200) as (net, flow):
+@pytest.mark.parametrize("placement", ["sender", "hub"])
+async def test_switching_duplication_costs_no_packet(placement: str) -> None:
+    async with flowing(Impairment(delay_ms=5), frame=200, settings={"placement": placement}) as (net, flow):
 
         async def change(turn: int) -> None:
             await net.update("a", "b", duplicate_pct=(100, None, 50, None)[turn % 4])

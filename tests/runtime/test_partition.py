@@ -17,11 +17,11 @@ NAMES = ("a", "b", "c", "d")
 
 
 @contextlib.asynccontextmanager
-async def four() -> AsyncIterator[Network]:
-    """a-b and a-c linked, d linked to nobody."""
+async def four(in_hub: str = "") -> AsyncIterator[Network]:
+    """a-b and a-c linked, d linked to nobody; the queues of those named in the hub."""
     topology = Topology("four")
     for name in NAMES:
-        topology.add_peer(name)
+        topology.add_peer(name, placement="hub" if name in in_hub else "sender")
     topology.connect("a", "b", Impairment(delay_ms=5))
     topology.connect("a", "c", Impairment(delay_ms=300))
     async with Network(topology, seed=1) as net:
@@ -58,10 +58,11 @@ def expected(*groups: str) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.parametrize("in_hub", ["", "ad", "abcd"])
 @pytest.mark.parametrize("kind", ["ipv4", "ipv6", "link-local"])
-async def test_a_partition_cuts_between_its_groups_and_nothing_else(kind: str) -> None:
+async def test_a_partition_cuts_between_its_groups_and_nothing_else(kind: str, in_hub: str) -> None:
     family, local = (socket.AF_INET if kind == "ipv4" else socket.AF_INET6), kind == "link-local"
-    async with four() as net:
+    async with four(in_hub) as net:
         everything = set(pairs())
         assert reached(net, family, local=local) == everything
         await net.partition({"a", "b"}, {"c"})
@@ -73,9 +74,10 @@ async def test_a_partition_cuts_between_its_groups_and_nothing_else(kind: str) -
         assert reached(net, family, local=local) == everything
 
 
+@pytest.mark.parametrize("in_hub", ["", "ac"])
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-async def test_a_partition_cuts_multicast(family: socket.AddressFamily) -> None:
-    async with four() as net:
+async def test_a_partition_cuts_multicast(family: socket.AddressFamily, in_hub: str) -> None:
+    async with four(in_hub) as net:
         assert multicast_from(net, "a", family=family) == {"b", "c", "d"}
         await net.partition({"a", "b"}, {"c"})
         assert multicast_from(net, "a", family=family) == {"b", "d"}
@@ -85,8 +87,9 @@ async def test_a_partition_cuts_multicast(family: socket.AddressFamily) -> None:
         assert multicast_from(net, "a", family=family) == {"b", "c", "d"}
 
 
-async def test_what_is_on_its_way_is_cut_too() -> None:
-    async with four() as net:
+@pytest.mark.parametrize("in_hub", ["", "ab"])
+async def test_what_is_on_its_way_is_cut_too(in_hub: str) -> None:
+    async with four(in_hub) as net:
         await net.update("a", "b", delay_ms=400)
         with Flow(net) as flow:
             flow.send(20)
@@ -94,8 +97,9 @@ async def test_what_is_on_its_way_is_cut_too() -> None:
             assert not len(flow.receive().numbers)
 
 
-async def test_changes_made_during_a_partition_hold_after_it() -> None:
-    async with four() as net:
+@pytest.mark.parametrize("in_hub", ["", "ab"])
+async def test_changes_made_during_a_partition_hold_after_it(in_hub: str) -> None:
+    async with four(in_hub) as net:
         await net.partition({"a"}, {"b", "c", "d"})
         await net.update("a", "b", delay_ms=60, duplicate_pct=100)
         await net.disconnect("a", "c")
@@ -114,8 +118,9 @@ async def test_changes_made_during_a_partition_hold_after_it() -> None:
             assert flow.exchange(20).delays_ms.min() < 150
 
 
-async def test_a_removed_peer_leaves_the_partition() -> None:
-    async with four() as net:
+@pytest.mark.parametrize("in_hub", ["", "ab"])
+async def test_a_removed_peer_leaves_the_partition(in_hub: str) -> None:
+    async with four(in_hub) as net:
         await net.partition({"a", "b"}, {"c"})
         await net.remove_peer("b")
         assert net.groups == (frozenset("a"), frozenset("c"))
@@ -136,8 +141,9 @@ async def test_wrong_partitions_are_refused() -> None:
         assert net.kernel.messages_sent == sent
 
 
-async def test_a_partition_costs_those_within_a_group_no_packet() -> None:
-    async with flowing(Impairment(delay_ms=5), frame=200) as (net, flow):
+@pytest.mark.parametrize("placement", ["sender", "hub"])
+async def test_a_partition_costs_those_within_a_group_no_packet(placement: str) -> None:
+    async with flowing(Impairment(delay_ms=5), frame=200, settings={"placement": placement}) as (net, flow):
 
         async def change(turn: int) -> None:
             await (net.heal() if turn % 2 else net.partition({"a", "b"}, {"c"}))

@@ -26,6 +26,7 @@ from linkem_py.kernel.codec.decode import QdiscRow
 from linkem_py.kernel.codec.netem import decode_netem
 from linkem_py.plan import handles
 from linkem_py.plan.objects import Netem
+from linkem_py.plan.placement import Place, place
 from linkem_py.plan.tree import Planner
 
 SO_NO_CHECK, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 11, 33, 35
@@ -252,9 +253,14 @@ async def stream(flow: Flow, turns: int, change: Callable[[int], Awaitable[None]
     return flow.next
 
 
+def tree(net: Network, name: str) -> Place:
+    """Where the queues of a peer's interface are."""
+    return place(net.topology.peer(name), net.topology.segments["lan"])
+
+
 def backlog(net: Network, name: str) -> int:
     """Packets that wait in any queue of a peer's interface."""
-    return sum(row.counters.backlog_packets for row in net.kernel.qdiscs(name, "eth0"))
+    return sum(row.counters.backlog_packets for row in net.kernel.qdiscs(*tree(net, name)))
 
 
 def link_local(net: Network, name: str) -> str:
@@ -307,7 +313,7 @@ def netem_row(net: Network, source: str = "a", destination: str = "b") -> QdiscR
     topology = net.topology
     prio = topology.classifier == "prio"
     number = topology.link(source, destination).slot + 1 if prio else topology.peer(destination).number
-    rows = net.kernel.qdiscs(source, "eth0")
+    rows = net.kernel.qdiscs(*tree(net, source))
     return next(row for row in rows if row.handle == handles.netem(number))
 
 

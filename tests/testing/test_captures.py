@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-from linkem_py.errors import ToolMissingError
 from linkem_py.testing.captures import Captures, folder_of
 
 
@@ -24,22 +21,9 @@ def test_discarding_leaves_no_folder_but_those_of_others(tmp_path: Path) -> None
     first, second = (Captures(base, base / name) for name in ("first", "second"))
     for captures in (first, second):
         captures.folder.mkdir(parents=True)
-        (captures.folder / "a.pcap").touch()
+        (captures.folder / "a.pcapng").touch()
     first.discard()
     assert sorted(base.iterdir()) == [second.folder]
     second.discard()
     assert list(tmp_path.iterdir()) == []
     assert tmp_path.exists()
-
-
-async def test_without_tcpdump_there_is_no_capture_and_no_folder(tmp_path: Path) -> None:
-    async def spawn(*_arguments: Any, **_options: Any) -> None:
-        raise ToolMissingError("there is no program 'tcpdump'")
-
-    network: Any = SimpleNamespace(peers={"a": SimpleNamespace(spawn=spawn)})
-    captures = Captures(tmp_path / "captures", tmp_path / "captures" / "test")
-    await captures.start(network)
-    assert captures.missing
-    await captures.stop()
-    captures.discard()
-    assert not captures.base.exists()

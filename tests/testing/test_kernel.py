@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 import sys
 import time
@@ -14,8 +13,11 @@ import pytest
 from linkem_py import Impairment, Network, Topology
 from linkem_py.runtime import BlockingNetwork
 from linkem_py.testing.captures import Captures
+from tests.runtime.pcapng_blocks import read
 
 pytestmark = pytest.mark.kernel("netem", "gact", "skbedit", "u32_mark")
+
+ICMP_TYPE, ECHO_REPLY, ECHO_REQUEST = 14 + 20, 0, 8
 
 
 def pair() -> Topology:
@@ -55,16 +57,13 @@ def test_an_ordinary_test_has_one_that_blocks(network: BlockingNetwork) -> None:
 
 @pytest.mark.linkem(pair())
 async def test_captures_have_what_every_peer_saw(network: Network, tmp_path: Path) -> None:
-    if shutil.which("tcpdump") is None:
-        pytest.skip("tcpdump is not installed")
     captures = Captures(tmp_path, tmp_path / "test")
     await captures.start(network)
-    assert (await network.peer("a").run(["ping", "-c", "1", "b"])).returncode == 0
+    assert (await network.peer("a").run(["ping", "-4", "-c", "1", "b"])).returncode == 0
     await captures.stop()
     for name in ("a", "b"):
-        read = await network.peer(name).run(["tcpdump", "-n", "-r", str(captures.folder / f"{name}.pcap")])
-        assert "echo request" in read.stdout
-        assert "echo reply" in read.stdout
+        packets = read(captures.folder / f"{name}.pcapng").packets
+        assert {ECHO_REQUEST, ECHO_REPLY} <= {packet.data[ICMP_TYPE] for packet in packets}
 
 
 @pytest.mark.linkem(pair())

@@ -66,10 +66,7 @@ def run(folder: Path, *arguments: str, program: list[str] = PYTEST) -> subproces
 def test_a_run_comes_back_with_status_output_and_files(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(PROJECT)
     coverage = [sys.executable, "-m", "coverage", "run", "--include=test_it.py", "-m", "pytest"]
-    options = ["--junitxml=junit.xml"]
-    if shutil.which("tcpdump"):
-        options.append("--linkem-capture")
-    done = run(tmp_path, *options, program=coverage)
+    done = run(tmp_path, "--junitxml=junit.xml", "--linkem-capture", program=coverage)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
     assert "1 failed, 2 passed" in done.stdout
     assert "update a->b delay_ms=20" in done.stdout
@@ -78,10 +75,9 @@ def test_a_run_comes_back_with_status_output_and_files(tmp_path: Path) -> None:
     assert (tmp_path / ".pytest_cache" / "v" / "cache" / "lastfailed").exists()
     report = [sys.executable, "-m", "coverage", "report", "--fail-under=100"]
     assert subprocess.run(report, cwd=tmp_path, capture_output=True, check=False).returncode == 0
-    if shutil.which("tcpdump"):
-        (folder,) = (tmp_path / "linkem-captures").iterdir()
-        assert folder.name == "test_it.py_test_failing"
-        assert all((folder / f"{peer}.pcap").stat().st_size > 200 for peer in "ab")
+    (folder,) = (tmp_path / "linkem-captures").iterdir()
+    assert folder.name == "test_it.py_test_failing"
+    assert all((folder / f"{peer}.pcapng").stat().st_size > 200 for peer in "ab")
 
 
 @pytest.mark.guest

@@ -18,11 +18,11 @@ class Changed:
     ----------
     revision, at : of the change
     what : as `Applied.what`: ``update``, ``clear``, ``partition``, ``heal``, ``connect``, ``add_link``,
-        ``disconnect``, ``add_peer``, ``remove_peer``, ``set_schedule``, ``schedule``, ``down``, ``up``,
-        ``carrier down``, ``carrier up``
+        ``disconnect``, ``add_peer``, ``remove_peer``, ``set_access``, ``set_schedule``, ``schedule``, ``down``,
+        ``up``, ``carrier down``, ``carrier up``
     links : the links concerned that exist now, as they are now
     removed : (source, destination, segment) of links that went
-    peer : the peer that came or went, or whose carrier did
+    peer : the peer that came or went, or whose carrier or access link changed
     groups : the partition in force
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from linkem_py.control.wire.answers import problem_of, reply, reply_json
 from linkem_py.control.wire.impairments import fields, fields_json, impairment, impairment_json
 from linkem_py.control.wire.limits import dump, parse
+from linkem_py.control.wire.measures import measures, measures_json
 from linkem_py.control.wire.news import event, event_json
 from linkem_py.control.wire.reports import (
     counters,
@@ -58,6 +59,8 @@ __all__ = [
     "link_json",
     "link_state",
     "link_state_json",
+    "measures",
+    "measures_json",
     "named_command",
     "parse",
     "partition",

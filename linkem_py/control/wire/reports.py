@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from linkem_py.control.wire.accesses import accesses, accesses_json
 from linkem_py.control.wire.impairments import impairment, impairment_json
 from linkem_py.control.wire.requests import link, link_json
 from linkem_py.control.wire.shape import as_flag, as_list, as_number, as_object, as_text, as_whole, member
@@ -72,6 +73,7 @@ def topology_json(description: Description) -> dict[str, Any]:
         "groups": groups_json(description.groups),
         "notes": list(description.notes),
         **({"without_carrier": without} if without else {}),
+        **({"access": accesses_json(description.access)} if description.access else {}),
     }
 
 
@@ -105,6 +107,7 @@ def description(data: dict[str, Any]) -> Description:
             _end(row, f"without_carrier[{number}]")
             for number, row in enumerate(as_list(data.get("without_carrier", []), "without_carrier"))
         ),
+        access=accesses(data.get("access", {}), "access"),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from linkem_py.control.wire.accesses import accesses_schema
 from linkem_py.control.wire.impairments import LOSS_MODELS
 from linkem_py.control.wire.meanings import COUNTS, FIELDS, PARAMETERS
 from linkem_py.control.wire.pieces import (
@@ -338,10 +339,10 @@ def _carrier() -> Schema:
 
 
 def _requests() -> list[Schema]:
-    bare = [(name, inbound({})) for name in ("describe", "counters", "ping", "watch", "down")]
+    bare = [(name, inbound({})) for name in ("describe", "counters", "measures", "ping", "watch", "down")]
     named = [
         *(("set", _set()), ("schedule", _schedule()), ("switch", _switch()), ("carrier", _carrier())),
-        *(("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec())),
+        *(("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec()), ("capture", _capture())),
     ]
     return [_request(name, schema) for name, schema in named]
 
@@ -372,13 +373,25 @@ def _exec() -> Schema:
     return inbound(properties, "peer", "argv")
 
 
+def _capture() -> Schema:
+    properties = {
+        "peer": text("Where.", minLength=1),
+        "segment": text("The peer's interface there; by default all of them.", type=["string", "null"]),
+        "filter": text("Which packets, as pcap-filter(7) has it; by default all.", type=["string", "null"]),
+        "snaplen": {"type": ["integer", "null"], "description": "Bytes of a packet that are kept; by default 65535."},
+        "count": {"type": ["integer", "null"], "minimum": 1, "description": "End after so many packets."},
+        "seconds": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "End after so many seconds."},
+    }
+    return inbound(properties, "peer")
+
+
 # --- what goes out -------------------------------------------------------------------------------
 
 
 def _topology() -> Schema:
     addresses = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
     subnets = outbound({"ipv4": text("The subnet."), "ipv6": {"type": ["string", "null"]}})
-    return outbound(
+    schema = outbound(
         {
             "name": text("Of the network."),
             "topology": text("The topology's name."),
@@ -407,6 +420,8 @@ def _topology() -> Schema:
             }
         },
     )
+    # A network without access links may leave it out.
+    return {**schema, "properties": {**schema["properties"], "access": accesses_schema()}}
 
 
 def _description() -> Schema:
@@ -446,11 +461,14 @@ def _events() -> list[Schema]:
         "revision": count("Counts the network's changes."),
         "what": text(
             "update, clear, set_schedule, schedule, down, up, carrier down, carrier up, partition, heal, connect, "
-            "add_link, disconnect, add_peer or remove_peer."
+            "add_link, disconnect, add_peer, remove_peer or set_access."
         ),
         "links": links,
         "removed": removed,
-        "peer": {"type": ["string", "null"], "description": "The peer that came or went, or whose carrier did."},
+        "peer": {
+            "type": ["string", "null"],
+            "description": "The peer that came or went, or whose carrier or access link changed.",
+        },
         "groups": ref("Groups"),
     }
     refused = {"id": {"type": ["string", "null"], "description": "The command's."}, "error": ref("Problem")}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from linkem_py.model import Impairment, LinkKey
+from linkem_py.model import Access, Impairment, LinkKey
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +63,7 @@ class Description:
     groups : the partition in force, empty if there is none
     notes : what this kernel cannot do of what was asked
     without_carrier : (peer, segment) of interfaces whose carrier was taken away
+    access : access links by peer and segment, of the interfaces that have one
     """
 
     name: str
@@ -77,6 +78,7 @@ class Description:
     groups: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
     without_carrier: tuple[tuple[str, str], ...] = ()
+    access: Mapping[str, Mapping[str, Access]] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

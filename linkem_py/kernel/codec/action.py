@@ -1,4 +1,4 @@
-"""Actions of a filter: drop (gact), redirect (mirred), mark (skbedit)."""
+"""Actions of a filter: drop (gact), redirect and mirror (mirred), mark (skbedit)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from linkem_py.kernel.codec.attributes import attribute, find_attributes, nested, text, u32
-from linkem_py.plan.objects import Action, Drop, Mark, Redirect
+from linkem_py.plan.objects import Action, Drop, Mark, Mirror, Redirect
 
 TCA_ACT_KIND = 1
 TCA_ACT_OPTIONS = 2
@@ -16,19 +16,22 @@ TCA_SKBEDIT_MARK = 5
 TC_ACT_UNSPEC = -1  # "continue": the next filter is tried; at the end of them all the packet passes
 TC_ACT_SHOT = 2
 TC_ACT_STOLEN = 4
-TCA_EGRESS_REDIR = 1
+TCA_EGRESS_REDIR, TCA_EGRESS_MIRROR = 1, 2
 NLA_F_NESTED = 0x8000
 
 _GENERIC = struct.Struct("=IIiii")  # tc_gen: index, capabilities, action, references, bindings
 _MIRRED = struct.Struct("=IIiiiiI")  # tc_gen, what to do, interface index
 _U32 = struct.Struct("=I")
+_MIRRED_CLASSES: dict[int, type[Redirect] | type[Mirror]] = {TCA_EGRESS_REDIR: Redirect, TCA_EGRESS_MIRROR: Mirror}
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)  # a Redirect equals a Mirror to the same device
 def encode_action(action: Action, redirect_ifindex: int = 0) -> bytes:
     """The list of one action, as u32 takes it (payload of TCA_U32_ACT)."""
-    if isinstance(action, Redirect):
-        parms = _MIRRED.pack(0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, redirect_ifindex)
+    if isinstance(action, Redirect | Mirror):
+        mirror = isinstance(action, Mirror)
+        verdict, what = (TC_ACT_UNSPEC, TCA_EGRESS_MIRROR) if mirror else (TC_ACT_STOLEN, TCA_EGRESS_REDIR)
+        parms = _MIRRED.pack(0, 0, verdict, 0, 0, what, redirect_ifindex)
         return _one("mirred", attribute(TCA_PARMS, parms))
     if isinstance(action, Mark):
         parms = _GENERIC.pack(0, 0, TC_ACT_UNSPEC, 0, 0)
@@ -61,7 +64,7 @@ def decode_action(data: bytes, start: int, end: int, devices: Mapping[int, str] 
         return Drop()
     if kind == b"skbedit" and TCA_SKBEDIT_MARK in options:
         return Mark(*_U32.unpack_from(data, options[TCA_SKBEDIT_MARK][0]))
-    if kind == b"mirred" and _MIRRED.unpack_from(data, parms)[5] == TCA_EGRESS_REDIR:
+    if kind == b"mirred" and (found_class := _MIRRED_CLASSES.get(_MIRRED.unpack_from(data, parms)[5])):
         ifindex = _MIRRED.unpack_from(data, parms)[6]
-        return Redirect((devices or {}).get(ifindex, f"#{ifindex}"))
+        return found_class((devices or {}).get(ifindex, f"#{ifindex}"))
     return None

@@ -48,11 +48,13 @@ def burst_ticks(burst_bytes: int, rate: int) -> int:
 def encode_htb_class(options: HtbClass) -> bytes:
     """Payload of TCA_OPTIONS of an htb class; rate, ceil and quantum must not be 0."""
     rate, ceil, burst, cburst, quantum, prio = options
+    buffer = burst_ticks(burst, rate)
+    cbuffer = buffer if (cburst, ceil) == (burst, rate) else burst_ticks(cburst, ceil)
     parms = _CLASS.pack(
         48, TCA_HTB_PARMS,
         0, TC_LINKLAYER_ETHERNET, 0, 0, 0, min(rate, U32_MAX),
         0, TC_LINKLAYER_ETHERNET, 0, 0, 0, min(ceil, U32_MAX),
-        burst_ticks(burst, rate), burst_ticks(cburst, ceil), quantum, 0, prio,
+        buffer, cbuffer, quantum, 0, prio,
     )  # fmt: skip
     if rate > U32_MAX:
         parms += u64(TCA_HTB_RATE64, rate)

@@ -24,6 +24,7 @@ IFLA_ADDRESS = 1
 IFLA_IFNAME = 3
 IFLA_MTU = 4
 IFLA_MASTER = 10
+IFLA_TXQLEN = 13
 IFLA_LINKINFO = 18
 IFLA_NET_NS_FD = 28
 IFLA_EXT_MASK = 29
@@ -74,9 +75,10 @@ def bridge_message(bridge: Bridge, *, index: int = 0) -> bytes:
 
 def ifb_message(ifb: Ifb, *, index: int = 0) -> bytes:
     """Create an ifb device, up. `index` 0: any."""
+    room = (u32(IFLA_TXQLEN, ifb.queue_packets),) if ifb.queue_packets else ()
     return _message(
         RTM_NEWLINK, CREATE_FLAGS, index, IFF_UP, IFF_UP,
-        text(IFLA_IFNAME, ifb.name), u32(IFLA_MTU, ifb.mtu), _ONE_QUEUE,
+        text(IFLA_IFNAME, ifb.name), u32(IFLA_MTU, ifb.mtu), *room, _ONE_QUEUE,
         nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "ifb")),
     )  # fmt: skip
 

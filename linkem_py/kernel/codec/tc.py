@@ -111,7 +111,7 @@ def filter_message(
 ) -> bytes:
     """RTM_NEWTFILTER or RTM_DELTFILTER of a u32 table or entry.
 
-    `redirect_ifindex` is the index of the device that a `Redirect` names. An entry whose handle has
+    `redirect_ifindex` is the index of the device that a `Redirect` or `Mirror` names. An entry whose handle has
     no table stands in the root table of its priority. The kernel chooses that table's number, so to
     change or delete the entry it has to be told: `root_table` is 800: for the first u32 priority of
     a qdisc (both hooks of a clsact count as one), 801: for the second, and so on.

@@ -42,6 +42,20 @@ def normals(seed: int) -> Iterator[float]:
         yield from draw.standard_normal(BLOCK).tolist()
 
 
+def exponentials(seed: int) -> Iterator[float]:
+    """Exponential deviates of mean 1 without end, drawn in blocks."""
+    draw = generator(seed)
+    while True:
+        yield from draw.standard_exponential(BLOCK).tolist()
+
+
+def uniforms(seed: int) -> Iterator[float]:
+    """Uniform deviates from 0 up to 1 without end, drawn in blocks."""
+    draw = generator(seed)
+    while True:
+        yield from draw.random(BLOCK).tolist()
+
+
 def seed_from(seed: int, *words: object) -> int:
     """Another seed, of 64 bits, from a seed and words that say whose it is."""
     text = "\0".join((str(check_seed(seed)), *map(str, words)))

@@ -15,15 +15,16 @@ from linkem_py.errors import KernelError, RequestError
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule.fields import difference
-from linkem_py.model.topology import Link, Topology
-from linkem_py.runtime.changes import Applied, LinkChange, NetworkStats
+from linkem_py.model.topology import Link, LinkKey, Topology
+from linkem_py.runtime.changes import Applied, LinkChange, LinkStats, NetworkStats
 from linkem_py.runtime.recording.topologies import topology_json
-from linkem_py.runtime.recording.values import fields_json, key_json
+from linkem_py.runtime.recording.values import cross_traffic_json, fields_json, key_json
 
 FORMAT = 1
 COUNTERS = (
     "packets", "bytes", "drops", "lost", "queue_drops", "overlimits", "backlog_packets", "backlog_bytes",
 )  # fmt: skip
+CROSS_COUNTERS = ("load_kbit", "sent", "bytes", "late", "dropped", "refused", "given_up_s")
 _UNIMPAIRED = Impairment()
 _LOG = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class Recorder:
                 _LOG.warning("no counters for the recording: %s", error)
 
     def _counted(self, stats: NetworkStats) -> None:
-        rows = [key_json(key) | {name: getattr(link, name) for name in COUNTERS} for key, link in stats.items()]
+        rows = [_stats_json(key, link) for key, link in stats.items()]
         self._write({"at_s": round(stats.at - self._began_at, 6), "stats": rows})
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -181,4 +182,11 @@ def _link_json(change: LinkChange, link: Link | None) -> dict[str, Any]:
         line["down"] = True
         if link.outage:
             line["scheduled_outage"] = True
-    return line
+    return line | cross_traffic_json(change.cross_traffic)
+
+
+def _stats_json(key: LinkKey, link: LinkStats) -> dict[str, Any]:
+    row: dict[str, Any] = key_json(key) | {name: getattr(link, name) for name in COUNTERS}
+    if link.cross_traffic is not None:
+        row["cross_traffic"] = {name: getattr(link.cross_traffic, name) for name in CROSS_COUNTERS}
+    return row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ def topology_json(topology: Topology) -> dict[str, Any]:
     """The JSON of a topology as it is now, without its schedules.
 
     ``joined`` has the (peer, segment) that stay without a link there, ``numbers`` those of the peers, if
-    they are not 1, 2, 3 and so on.
+    they are not 1, 2, 3 and so on, ``placement`` the peers whose queues are not their own, ``access`` the access links.
     """
     line: dict[str, Any] = {
         "name": topology.name,
@@ -31,10 +31,20 @@ def topology_json(topology: Topology) -> dict[str, Any]:
         "peers": list(topology.peers),
         "joined": sorted(map(list, topology.joins)),
         "links": [
-            values.key_json(key) | {"set": values.fields_json(link.impairment.set_fields())}
+            values.key_json(key)
+            | {"set": values.fields_json(link.impairment.set_fields())}
+            | values.cross_traffic_json(topology.cross_traffic.get(key))
             for key, link in topology.links.items()
         ],
     }
+    placed = {peer.name: peer.placement for peer in topology.peers.values() if peer.placement != "sender"}
+    if placed:
+        line["placement"] = placed
+    if topology.accesses:
+        line["access"] = [
+            {"peer": peer, "segment": segment, **attrs.asdict(link.access, filter=lambda _, value: value is not None)}
+            for (peer, segment), link in topology.accesses.items()
+        ]
     numbers = [peer.number for peer in topology.peers.values()]
     if numbers != list(range(1, len(numbers) + 1)):
         line["numbers"] = numbers
@@ -50,14 +60,26 @@ def topology_of(data: Any) -> Topology:
         raise TopologyError("topology", "must be an object", data)
     links = [_link(link) for link in values.items(data, "links")]
     topology = _empty(data)
-    _add_peers(topology, values.items(data, "peers"), data.get("numbers"))
+    placed = data.get("placement", {})
+    if not isinstance(placed, dict):
+        raise TopologyError("placement", "must be an object of peers", placed)
+    _add_peers(topology, values.items(data, "peers"), data.get("numbers"), placed)
     for pair in values.items(data, "joined", default=()):
         if not isinstance(pair, list) or len(pair) != 2:
             raise TopologyError("joined", "must be pairs of a peer and a segment", pair)
         topology.join(*pair)
+    for access in values.items(data, "access", default=()):
+        topology.set_access(**_access(access))
     for key, impairment in links:
         topology.add_link(key[0], key[1], impairment, segment=key[2])
     return topology
+
+
+def _access(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict) or not isinstance(data.get("peer"), str):
+        raise TopologyError("access", "must be an object with a peer", data)
+    fields = {name: value for name, value in data.items() if name != "peer"}
+    return {"name": data["peer"], **fields}
 
 
 def with_ceiling(topology: Topology, key: LinkKey, rate_kbit: float) -> None:
@@ -85,10 +107,10 @@ def _empty(data: dict[str, Any]) -> Topology:
     return topology
 
 
-def _add_peers(topology: Topology, names: Sequence[Any], numbers: Any) -> None:
+def _add_peers(topology: Topology, names: Sequence[Any], numbers: Any, placed: Mapping[str, Any]) -> None:
     if numbers is None:
         for name in names:
-            topology.add_peer(name)
+            topology.add_peer(name, placement=placed.get(name))
         return
     if not isinstance(numbers, list) or len(numbers) != len(names) or not all(map(_is_number, numbers)):
         raise TopologyError("numbers", "must be a number from 1 on for each peer", numbers)
@@ -99,7 +121,8 @@ def _add_peers(topology: Topology, names: Sequence[Any], numbers: Any) -> None:
     taken = {str(name).lower() for name in names}
     fillers = {number: _free_name(f"gap-{number}", taken) for number in gaps}
     for number in range(1, max(named) + 1):
-        topology.add_peer(named[number] if number in named else fillers[number])
+        name = named[number] if number in named else fillers[number]
+        topology.add_peer(name, placement=placed.get(name))
     for name in fillers.values():
         topology.remove_peer(name)
 

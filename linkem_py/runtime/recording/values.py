@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from linkem_py.errors import TopologyError
+from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.distribution import DelayTable
 from linkem_py.model.loss import FourState, GilbertElliott
 from linkem_py.model.slot import Slot
@@ -33,6 +34,14 @@ def fields(data: Any) -> dict[str, Any]:
 def key_json(key: LinkKey) -> dict[str, str]:
     """The JSON of a link's identity."""
     return {"src": key[0], "dst": key[1], "segment": key[2]}
+
+
+def cross_traffic_json(traffic: CrossTraffic | None) -> dict[str, Any]:
+    """The member that says a link's cross traffic; none without."""
+    if traffic is None:
+        return {}
+    fields = attrs.asdict(traffic, recurse=False, filter=lambda _, value: value is not None)
+    return {"cross_traffic": fields}
 
 
 def key(data: Any) -> LinkKey:

@@ -155,7 +155,7 @@ class GroupRun(Run):
         self._values = listed = values.tolist()
         self.taken += 1
         self.skipped += ticks - 1
-        into.update([(key, {field: listed[slot]}) for key, slot, field in self._plain])
+        into.update({key: {field: listed[slot]} for key, slot, field in self._plain})
         into.update([(key, Scheduled((self._change(key),))) for key in self._other])
 
     def remove(self, key: LinkKey) -> None:

@@ -20,7 +20,7 @@ from linkem_py.control.wire.commands import (
 from linkem_py.control.wire.events import Changed, Missed, Notice, Refused
 from linkem_py.control.wire.replies import Problem, Reply
 from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState, RunningSchedule
-from linkem_py.model import FourState, GilbertElliott
+from linkem_py.model import Access, FourState, GilbertElliott
 from linkem_py.model.presets import SCHEDULES
 from tests.strategies import impairments
 
@@ -98,6 +98,13 @@ link_states = st.builds(
     down=st.booleans(),
 )
 in_force = st.lists(st.lists(names, max_size=3).map(tuple), max_size=3).map(tuple)
+accesses = st.builds(
+    Access,
+    uplink_kbit=st.none() | st.floats(0.001, 8e9),
+    downlink_kbit=st.none() | st.floats(0.001, 8e9),
+    downlink_at=st.sampled_from(["hub", "peer"]),
+    queue_ms=st.none() | st.floats(0.001, 600_000),
+)
 descriptions = st.builds(
     Description,
     name=texts,
@@ -114,6 +121,7 @@ descriptions = st.builds(
     groups=in_force,
     notes=st.lists(texts, max_size=2).map(tuple),
     without_carrier=st.lists(st.tuples(names, names), max_size=2).map(tuple),
+    access=st.dictionaries(names, st.dictionaries(names, accesses, max_size=2), max_size=2),
 )
 counters = st.builds(
     LinkCounters,
