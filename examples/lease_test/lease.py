@@ -12,6 +12,8 @@ import attrs
 
 LEASE_S = 10.0
 RENEW_S = LEASE_S / 3
+ANSWERS_S = 1.0  # for which answers are waited
+MOST_PAUSE_S = 1.5
 PORT = 7000
 
 
@@ -45,28 +47,28 @@ class Node(asyncio.DatagramProtocol):
         self._leads_until_s = 0.0
 
     async def live(self, sock: socket.socket) -> None:
-        """Vote, and stand for election whenever nobody else has this one's promise."""
+        """Vote, and stand for election whenever nobody has this one's promise."""
         self._loop = asyncio.get_running_loop()
         self._transport, _ = await self._loop.create_datagram_endpoint(lambda: self, sock=sock)
         try:
             while True:
                 await asyncio.sleep(self._pause_s())
-                if self._leads_until_s < self._loop.time():
-                    self._tell_all("forget")  # those who voted for it in vain are free to vote for others
                 if self._vote(self.name, self._round + 1):
-                    self._round += 1
-                    self._asked_s = self._loop.time()
-                    self._votes = {self.name}
-                    self._tell_all("ask")
+                    self._ask()
+                    await asyncio.sleep(ANSWERS_S)
+                    if not self._leads():
+                        self._give_up()
         finally:
             self._transport.close()
 
+    def _leads(self) -> bool:
+        return self._leads_until_s > self._loop.time()
+
     def _pause_s(self) -> float:
-        now = self._loop.time()
-        if self._leads_until_s > now:
-            return RENEW_S
-        others_s = 0.0 if self._promised[0] == self.name else max(0.0, self._promised_until_s - now)
-        return others_s + self._random.uniform(0.5, 3)
+        """Until it renews its lease, or stands when it is free to: by chance, so that not all do at once."""
+        if self._leads():
+            return RENEW_S - ANSWERS_S
+        return max(0.0, self._promised_until_s - self._loop.time()) + self._random.uniform(0, MOST_PAUSE_S)
 
     def _vote(self, candidate: str, number: int) -> bool:
         """Promise `candidate` the next `LEASE_S`, unless another has been promised them."""
@@ -75,6 +77,19 @@ class Node(asyncio.DatagramProtocol):
             return False
         self._promised, self._promised_until_s = (candidate, number), now + LEASE_S
         return True
+
+    def _ask(self) -> None:
+        self._round += 1
+        self._asked_s = self._loop.time()
+        self._votes = {self.name}
+        self._tell_all("ask")
+
+    def _give_up(self) -> None:
+        """Set free whoever voted for it in vain. Answers that come after this are to another round."""
+        self._tell_all("forget")
+        self._forget(self.name, self._round)
+        self._round += 1
+        self._votes = set()
 
     def _tell_all(self, word: str) -> None:
         for address in self._others:
@@ -88,12 +103,15 @@ class Node(asyncio.DatagramProtocol):
             if self._vote(other, asked):
                 self._transport.sendto(f"yes {asked}".encode(), addr)
         elif word == "forget":
-            if self._promised == (other, asked):
-                self._promised_until_s = 0.0
+            self._forget(other, asked)
         elif asked == self._round:
             self._votes.add(other)
             if len(self._votes) == self._majority:
                 self._lead()
+
+    def _forget(self, candidate: str, number: int) -> None:
+        if self._promised == (candidate, number):
+            self._promised_until_s = 0.0
 
     def _lead(self) -> None:
         now = self._loop.time()

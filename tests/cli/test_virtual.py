@@ -13,22 +13,12 @@ from typing import Any
 import pytest
 
 import topologies
-from linkem_py.errors import GuestUnavailableError
 from linkem_py.guest.kernels import VARIABLE as KERNEL_VARIABLE
-from linkem_py.guest.kernels import find_virtual_time_kernel
 
 from .conftest import Linkem
 
 ROOT = Path(next(iter(topologies.__path__))).parent
 DEADLINE_S = 110
-
-
-@pytest.fixture
-def kernel() -> str:
-    try:
-        return str(find_virtual_time_kernel().path)
-    except GuestUnavailableError as error:
-        pytest.skip(str(error))
 
 
 def virtually(*words: str | Path, folder: Path) -> tuple[int, str, str]:
@@ -83,7 +73,7 @@ def test_without_a_kernel_for_it_the_remedy_is_told(
     assert "linkem kernel build" in outcome.err
 
 
-@pytest.mark.usefixtures("kernel")
+@pytest.mark.virtual_time
 def test_a_network_that_would_stay_up_for_ever_is_refused(linkem: Linkem) -> None:
     outcome = linkem("up", "pair", "--virtual-time")
     assert (outcome.status, "--virtual-time needs --duration" in outcome.err) == (2, True), outcome.err
@@ -120,9 +110,9 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.guest
-def test_delays_are_what_was_asked_for_to_ten_microseconds(kernel: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "linkem_py.guest", "--kernel", kernel, "--virtual-time", "--default-rate", "500M"]
+@pytest.mark.virtual_time
+def test_delays_are_what_was_asked_for_to_ten_microseconds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "linkem_py.guest", "--virtual-time", "--default-rate", "500M"]
     done = subprocess.run(
         [*command, "--", sys.executable, "-c", ECHO],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -158,8 +148,7 @@ def recorded(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.guest
-@pytest.mark.usefixtures("kernel")
+@pytest.mark.virtual_time
 def test_two_runs_do_the_same_at_the_same_times_and_lose_the_same_packets(tmp_path: Path) -> None:
     (tmp_path / "drifting.py").write_text(TOPOLOGY)
     runs = []
@@ -184,15 +173,14 @@ def test_two_runs_do_the_same_at_the_same_times_and_lose_the_same_packets(tmp_pa
     assert [(line.get("what"), line.get("links")) for line in first] == [
         (line.get("what"), line.get("links")) for line in second
     ]
-    assert sum(line.get("what") == "schedule" for line in first) > 1000
+    assert sum(line.get("what") == "schedule" for line in first) > 500
     assert [line.get("at_s", 0) for line in first] == pytest.approx([line.get("at_s", 0) for line in second], abs=1e-3)
     counters = [[row for line in run if "stats" in line for row in line["stats"]] for run in (first, second)]
     assert counters[0] == counters[1]
     assert counters[0][-1]["lost"] > 20
 
 
-@pytest.mark.guest
-@pytest.mark.usefixtures("kernel")
+@pytest.mark.virtual_time
 def test_an_hour_of_a_network_that_stays_up_is_recorded_and_replayed(tmp_path: Path) -> None:
     words = ["up", "--preset", "lte", "--schedule", "race_4g", "--duration", "1h", "--record=hour.jsonl"]
     status, _, err = virtually(*words, "--record-stats=60", folder=tmp_path)
@@ -206,35 +194,40 @@ def test_an_hour_of_a_network_that_stays_up_is_recorded_and_replayed(tmp_path: P
     assert len(changes[0]) == len(changes[1]) > 100
 
 
-@pytest.mark.guest
-@pytest.mark.usefixtures("kernel")
-def test_a_greedy_sender_over_a_link_without_a_rate_is_no_standstill(tmp_path: Path) -> None:
-    (tmp_path / "clear.py").write_text(
-        TOPOLOGY.split("    link =", maxsplit=1)[0] + '    made.connect("a", "b")\n    return made\n'
-    )
-    script = (
-        "import socket, sys, time\n"
-        "sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-        "end, sent = time.monotonic() + 1, 0\n"
-        "while time.monotonic() < end:\n"
-        "    sent += sock.sendto(bytes(1458), ('b', 9000)) + 42\n"
-        "print(sent * 8 / 1e6)\n"
-    )
-    words = [
-        "run",
-        "clear.py",
-        "--in",
-        "a",
-        "--virtual-time",
-        "--default-rate=100M",
-        "--",
-        sys.executable,
-        "-c",
-        script,
-    ]
+GREEDY = """
+import socket, sys, threading, time
+from linkem_py import Network, Topology
+topology = Topology("pair")
+topology.add_peer("a"); topology.add_peer("b")
+topology.connect("a", "b")
+with Network.blocking(topology) as net:
+    print(*net.notes, flush=True)
+    listener = net.peer("b").socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind((net.peer("b").address, 9000))
+    listener.listen()
+    sender = net.peer("a").socket(socket.AF_INET, socket.SOCK_STREAM)
+    sender.connect(listener.getsockname())
+    receiver, _ = listener.accept()
+    def send():
+        while time.monotonic() < end:
+            sender.sendall(bytes(50_000))
+        sender.close()
+    began = time.monotonic()
+    end = began + 1
+    threading.Thread(target=send).start()
+    got = 0
+    while data := receiver.recv(1 << 20):
+        got += len(data)
+    print(got * 8 / 1e6 / (time.monotonic() - began))
+    receiver.close(); listener.close()
+"""
+
+
+@pytest.mark.virtual_time
+def test_a_greedy_sender_over_a_link_without_a_rate_is_no_standstill() -> None:
+    command = [sys.executable, "-m", "linkem_py.guest", "--virtual-time", "--default-rate", "100M"]
     done = subprocess.run(
-        [sys.executable, "-m", "linkem_py.cli.main", *words],
-        cwd=tmp_path,
+        [*command, "--", sys.executable, "-c", GREEDY],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -243,6 +236,6 @@ def test_a_greedy_sender_over_a_link_without_a_rate_is_no_standstill(tmp_path: P
         timeout=DEADLINE_S,
     )
     assert done.returncode == 0, done.stderr
-    assert "links without a rate have 100 Mbit/s (2 of them)" in done.stderr
-    # What the rate lets through in a second, and the queue.
-    assert 95 < float(done.stdout) < 120
+    notes, mbit = done.stdout.splitlines()
+    assert "links without a rate have 100 Mbit/s (2 of them)" in notes
+    assert 80 < float(mbit) < 100
