@@ -3,7 +3,8 @@
 1. format, lint, types, import contracts (.ci/check)
 2. pytest in this kernel, with the coverage of the pure packages
 3. the tests for which this kernel lacks something, in a user-mode kernel
-4. the sum: a test counts once, by what became of it where it could run
+4. the sum: a test counts once, by what became of it where it could run; which were skipped for want of a kernel
+   that can run in virtual time is said by name
 
 Fails when anything failed, and when no kernel test ran anywhere. A few failures outside the pure packages
 are tried once more, because a busy machine disturbs what measures time: the sum names every test that passed
@@ -27,6 +28,7 @@ PYTHON = str(BIN / "python")
 GUEST = [str(BIN / "linkem"), "guest"]
 RECORDS = Path("build/tests")
 GUEST_TIMEOUT_S = 2400
+UNBUILT = "skipped, because no kernel here can run in virtual time (`make kernel` builds one, once, in about 4 minutes)"
 # More failures than this are not the machine's; and nothing disturbs what is pure.
 MOST_REPEATED = 8
 PURE = ("tests/model/", "tests/plan/")
@@ -139,6 +141,8 @@ def conclude(tests: dict[str, Entry], problems: list[str], unsteady: list[str]) 
     heading("sum")
     for name in unsteady:
         print(f"passed only when repeated: {name}")
+    if unbuilt := sorted(test for test, entry in tests.items() if entry["unbuilt"] and entry["outcome"] == "skipped"):
+        print(f"{UNBUILT}:", *unbuilt, sep="\n  ")
     for problem in problems:
         print(f"failed: {problem}")
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped", flush=True)
