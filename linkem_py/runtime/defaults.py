@@ -33,3 +33,10 @@ def rate_kbit(env: Mapping[str, str] = os.environ) -> float | None:
         return float(text) if text else None
     except ValueError:
         raise RequestError(RATE_VARIABLE, "must be a number of kbit/s", text) from None
+
+
+def why_unreachable(env: Mapping[str, str] = os.environ) -> str:
+    """To be added to an error about something that is not reached; empty in real time."""
+    if not in_virtual_time(env):
+        return ""
+    return ". Time is virtual in this guest, and nothing outside can be reached: run it in the guest, or in real time"

@@ -79,6 +79,16 @@ def test_a_network_that_would_stay_up_for_ever_is_refused(linkem: Linkem) -> Non
     assert (outcome.status, "--virtual-time needs --duration" in outcome.err) == (2, True), outcome.err
 
 
+@pytest.mark.parametrize("words", [["up", "pair", "--duration", "1h"], ["show", "pair"]], ids=["up", "show"])
+def test_a_broker_outside_is_not_looked_for_in_vain(
+    linkem: Linkem, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    pytest.importorskip("aiomqtt")
+    monkeypatch.setenv("LINKEM_VIRTUAL_TIME", "1")
+    outcome = linkem(*words, "--mqtt", "mqtt://127.0.0.1:1")
+    assert (outcome.status, "Time is virtual in this guest" in outcome.err) == (1, True), outcome.err
+
+
 # --- networks in it
 
 ECHO = """

@@ -44,6 +44,11 @@ def test_runs_differ_in_real_time_and_are_alike_in_virtual_time() -> None:
     assert defaults.seed({defaults.VIRTUAL_TIME_VARIABLE: "1"}) == 0
 
 
+def test_in_virtual_time_an_error_says_that_nothing_outside_is_reached() -> None:
+    assert defaults.why_unreachable({}) == ""
+    assert "nothing outside can be reached" in defaults.why_unreachable({defaults.VIRTUAL_TIME_VARIABLE: "1"})
+
+
 async def test_in_real_time_a_link_stays_without_a_rate() -> None:
     async with DryNetwork(pair(Impairment(delay_ms=5))) as net:
         assert net.impairment("a", "b") == Impairment(delay_ms=5)
