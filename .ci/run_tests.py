@@ -1,14 +1,15 @@
 """Every check and every test of the project: `make test`.
 
-1. format, lint, types, import contracts (.ci/check)
-2. pytest in this kernel, with the coverage of the pure packages
-3. the tests for which this kernel lacks something, in a user-mode kernel
-4. the sum: a test counts once, by what became of it where it could run; which were skipped for want of a kernel
-   that can run in virtual time is said by name
+1. which tests lack something in this kernel (a collection alone)
+2. side by side, as many as there are processors: format, lint, types and import contracts (.ci/check); the pure tests,
+   with the coverage of `model` and `plan`; the other tests in this kernel; and those that lack something here in
+   user-mode kernels, some files in each
+3. the sum: a test counts once, by what became of it where it could run; which were skipped for want of a
+   kernel that can run in virtual time is said by name
 
-Fails when anything failed, and when no kernel test ran anywhere. A few failures outside the pure packages
-are tried once more, because a busy machine disturbs what measures time: the sum names every test that passed
-only then, and a defect fails twice.
+Fails when anything failed, and when no kernel test ran anywhere. What a guest did not come to is run once more in
+another one. A few failures outside the pure tests are tried once more, alone, because a busy machine disturbs what
+measures time: the sum names every test that passed only then, and a defect fails twice.
 """
 
 from __future__ import annotations
@@ -20,116 +21,229 @@ import platform
 import signal
 import subprocess
 import sys
-from collections import Counter
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 BIN = Path(".venv/bin")
 PYTHON = str(BIN / "python")
-GUEST = [str(BIN / "linkem"), "guest"]
+LINKEM = str(BIN / "linkem")
 RECORDS = Path("build/tests")
-GUEST_TIMEOUT_S = 2400
 UNBUILT = "skipped, because no kernel here can run in virtual time (`make kernel` builds one, once, in about 4 minutes)"
+PURE = ("tests/model", "tests/plan")
+SIDE_BY_SIDE = min(4, os.cpu_count() or 1)
+# A guest that hangs takes no more than its own files with it, and these again.
+TESTS_PER_GUEST = 60
+GUEST_TIMEOUT_S = 900
 # More failures than this are not the machine's; and nothing disturbs what is pure.
-MOST_REPEATED = 8
-PURE = ("tests/model/", "tests/plan/")
+MOST_REPEATED = 12
 
 Entry = dict[str, object]
+
+
+@dataclass
+class Job:
+    """A command that runs beside others, what it prints, and the record of its tests."""
+
+    name: str
+    command: list[str]
+    tests: list[str] = field(default_factory=list)  # that a guest is for; empty: not in a guest
+    last: bool = False  # whether it is the last guest for them
+    code: int = -1
+    seconds: float = 0.0
+
+    @property
+    def record(self) -> Path:
+        return RECORDS / f"{self.name}.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return RECORDS / f"{self.name}.log"
+
+    def outcomes(self) -> dict[str, Entry]:
+        return read(self.record)
+
+    def left(self) -> list[str]:
+        """The tests that it did not come to."""
+        outcomes = self.outcomes()
+        return [test for test in self.tests if test not in outcomes]
 
 
 def main() -> int:
     os.chdir(Path(__file__).parent.parent)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # unwind as for ctrl-C
     RECORDS.mkdir(parents=True, exist_ok=True)
+    for old in RECORDS.iterdir():
+        old.unlink()
+
+    missing = lacking()
+    jobs = deque([Job("checks", [".ci/check"]), pure_tests(), other_tests()])
+    if missing and subprocess.run([LINKEM, "guest", "--", "true"], stdin=subprocess.DEVNULL, check=False).returncode:
+        print("No user-mode kernel works here: what lacks something stays skipped.")
+    elif missing:
+        jobs.extend(guest_tests(f"guest-{number}", tests) for number, tests in enumerate(portions(missing), 1))
+    heading(f"Linux {platform.release()} lacks something for {len(missing)} tests")
+    print(f"{len(jobs)} jobs, {SIDE_BY_SIDE} side by side", flush=True)
+    ended = list(run_all(jobs))
+
+    tests: dict[str, Entry] = {}
     problems: list[str] = []
-
-    heading("checks")
-    if run([".ci/check"]):
-        problems.append("format, lint, types or import contracts")
-
-    heading(f"tests in this kernel, Linux {platform.release()}")
-    code, tests = pytest([], record=RECORDS / "host.jsonl", runner=[PYTHON, "-m", "coverage", "run", "-m"])
-    unsteady = repeat(tests, RECORDS / "host.jsonl", runner=[PYTHON, "-m"])
-    if not ran_well(code, tests, unsteady):
-        problems.append(f"pytest in this kernel ended with status {code}")
-    elif not failed(tests):
-        heading("coverage of model and plan")
+    for job in sorted(ended, key=lambda job: bool(job.tests)):
+        tests |= job.outcomes()  # what a guest says comes after what this kernel lacked
+        problems += said_of(job)
+    unsteady = once_more(tests)
+    if not any(name.startswith(PURE) for name in failed(tests)):
+        heading("coverage of the pure packages")
         if run([PYTHON, "-m", "coverage", "report", "--fail-under=100"]):
             problems.append("model and plan are not covered completely")
-
-    if missing := [test for test, entry in tests.items() if entry["lacks"]]:
-        problems += in_a_guest(missing, tests, unsteady)
     if not any(entry["kernel"] and entry["outcome"] != "skipped" for entry in tests.values()):
         problems.append("no kernel test ran")
-
     return conclude(tests, problems, unsteady)
 
 
-def in_a_guest(missing: list[str], tests: dict[str, Entry], unsteady: list[str]) -> list[str]:
-    """Run `missing` in a user-mode kernel and put the outcomes into `tests`. Returns problems."""
-    heading(f"tests for which it lacks something, in a user-mode kernel: {len(missing)}")
-    if run([*GUEST, "--", "true"]):
-        print("No user-mode kernel works here: they stay skipped.")
-        return []
-    guest = [*GUEST, "--memory", "2G", "--timeout", str(GUEST_TIMEOUT_S), "--"]
-    record = RECORDS / "guest.jsonl"
-    only = [f"--retry={RECORDS / 'host.jsonl'}", "-p", "no:cacheprovider"]
-    code, again = pytest(only, record=record, runner=[*guest, PYTHON, "-m"])
-    repeated = repeat(again, record, runner=[*guest, PYTHON, "-m"])
-    unsteady += repeated
-    well = ran_well(code, again, repeated)
-    problems = [] if well else [f"pytest in the user-mode kernel ended with status {code}"]
-    for test in missing:
-        if test not in again:
-            problems.append(f"did not finish in the user-mode kernel: {test}")
-        tests[test] = again.pop(test, {**tests[test], "outcome": "failed"})
-    tests.update(again)  # files that could not even be collected
-    return problems
+def lacking() -> list[str]:
+    """The tests that this kernel cannot run, in the order of their files."""
+    record = RECORDS / "lacking.jsonl"
+    quiet = ["--collect-only", "-qq", "-p", "no:cacheprovider", f"--lacking={record}"]
+    subprocess.run([PYTHON, "-m", "pytest", *quiet], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    return list(read(record))
 
 
-def pytest(arguments: list[str], *, record: Path, runner: list[str]) -> tuple[int, dict[str, Entry]]:
-    """Run pytest by `runner`. Returns its exit status and what became of each test."""
-    record.unlink(missing_ok=True)
-    code = run([*runner, "pytest", "-q", f"--record={record}", *arguments])
-    lines = record.read_text().splitlines() if record.exists() else []
-    return code, {entry["test"]: entry for entry in map(json.loads, lines)}
+def pure_tests() -> Job:
+    name = "pure"
+    return Job(name, [PYTHON, "-m", "coverage", "run", "-m", *pytest(name, *PURE)])
 
 
-def repeat(tests: dict[str, Entry], record: Path, *, runner: list[str]) -> list[str]:
+def other_tests() -> Job:
+    name = "here"
+    return Job(name, [PYTHON, "-m", *pytest(name, "tests", *(f"--ignore={folder}" for folder in PURE))])
+
+
+def guest_tests(name: str, tests: list[str], *, last: bool = False) -> Job:
+    guest = [LINKEM, "guest", "--memory", "2G", "--timeout", str(GUEST_TIMEOUT_S), "--", PYTHON, "-m"]
+    return Job(name, [*guest, *only(name, tests)], tests, last)
+
+
+def only(name: str, tests: list[str]) -> list[str]:
+    """Pytest for these tests."""
+    wanted = RECORDS / f"{name}.wanted.txt"
+    wanted.write_text("".join(f"{test}\n" for test in tests))
+    return pytest(name, *dict.fromkeys(map(file_of, tests)), f"--only={wanted}")
+
+
+def pytest(name: str, *arguments: str) -> list[str]:
+    return ["pytest", "-q", "-p", "no:cacheprovider", f"--record={RECORDS / name}.jsonl", *arguments]
+
+
+def portions(tests: list[str]) -> Iterator[list[str]]:
+    """The tests of whole files, about `TESTS_PER_GUEST` at a time."""
+    portion: list[str] = []
+    for file in dict.fromkeys(map(file_of, tests)):
+        of_file = [test for test in tests if file_of(test) == file]
+        if portion and len(portion) + len(of_file) > TESTS_PER_GUEST:
+            yield portion
+            portion = []
+        portion += of_file
+    if portion:
+        yield portion
+
+
+def run_all(jobs: deque[Job]) -> Iterator[Job]:
+    """Run `jobs`, `SIDE_BY_SIDE` at a time, and print what each has said as it ends."""
+    running: list[tuple[Job, subprocess.Popen[bytes], float]] = []
+    try:
+        while jobs or running:
+            while jobs and len(running) < SIDE_BY_SIDE:
+                job = jobs.popleft()
+                print(f"-- begins: {job.name}", flush=True)
+                with job.log.open("wb") as log:
+                    process = subprocess.Popen(
+                        job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                    )
+                running.append((job, process, time.monotonic()))
+            for entry in [entry for entry in running if entry[1].poll() is not None]:
+                running.remove(entry)
+                job, process, begun = entry
+                job.code, job.seconds = process.returncode, time.monotonic() - begun
+                heading(f"{job.name}: ended with status {job.code} after {job.seconds:.0f} s")
+                print(job.log.read_text(errors="replace"), flush=True)
+                if not job.last and (left := job.left()):
+                    jobs.append(guest_tests(f"{job.name}-rest", left, last=True))
+                yield job
+            time.sleep(0.1)
+    except BaseException:
+        for _, process, _ in running:
+            end(process)
+        raise
+
+
+def said_of(job: Job) -> list[str]:
+    """What is wrong with a job beside failed tests."""
+    if job.name == "checks":
+        return ["format, lint, types or import contracts"] if job.code else []
+    if left := job.left():
+        return [f"did not finish in two user-mode kernels: {test}" for test in left] if job.last else []
+    # status 0, or 1 for failed tests, says no more than the tests
+    well = job.code == 0 or (job.code == 1 and bool(failed(job.outcomes())))
+    return [] if well else [f"pytest ({job.name}) ended with status {job.code}"]
+
+
+def once_more(tests: dict[str, Entry]) -> list[str]:
     """Try the few tests that failed once more, and put the outcomes into `tests`. Returns those that passed now."""
     names = failed(tests)
     if not 0 < len(names) <= MOST_REPEATED or any(name.startswith(PURE) for name in names):
         return []
     heading(f"once more, because they failed: {len(names)}")
-    only = [f"--repeat={record}", "-p", "no:cacheprovider"]
-    _, again = pytest(only, record=record.with_suffix(".again.jsonl"), runner=runner)
-    passed = [name for name in names if name in again and again[name]["outcome"] == "passed"]
-    for name in passed:
-        tests[name] = again[name]
+    lacking = read(RECORDS / "lacking.jsonl")
+    in_guest, here = [name for name in names if name in lacking], [name for name in names if name not in lacking]
+    outcomes: dict[str, Entry] = {}
+    if in_guest:
+        job = guest_tests("guest-once-more", in_guest)
+        run(job.command)
+        outcomes |= job.outcomes()
+    if here:
+        job = Job("here-once-more", [PYTHON, "-m", *only("here-once-more", here)])
+        run(job.command)
+        outcomes |= job.outcomes()
+    passed = [name for name in names if name in outcomes and outcomes[name]["outcome"] == "passed"]
+    tests.update((name, outcomes[name]) for name in passed)
     return passed
+
+
+def read(record: Path) -> dict[str, Entry]:
+    """The lines of a record by their test."""
+    lines = record.read_text().splitlines() if record.exists() else []
+    return {entry["test"]: entry for entry in map(json.loads, lines)}
+
+
+def file_of(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def failed(tests: dict[str, Entry]) -> list[str]:
     return [name for name, entry in tests.items() if entry["outcome"] == "failed"]
 
 
-def ran_well(code: int, tests: dict[str, Entry], repeated: list[str]) -> bool:
-    """Whether the exit status says no more than the tests: 0, or 1 and some failed, if only at first."""
-    return code == 0 or (code == 1 and bool(failed(tests) or repeated))
-
-
-def run(command: list[str]) -> int:
+def run(command: Iterable[str]) -> int:
     """Run a command to its end. An interrupt gives it time to put its things away."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(list(command), stdin=subprocess.DEVNULL) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
-                if signal_number:
-                    process.send_signal(signal_number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=20)
-                    break
+            end(process)
             raise
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process that was interrupted, and insist."""
+    for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
+        if signal_number:
+            process.send_signal(signal_number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=20)
+            return
 
 
 def heading(text: str) -> None:
@@ -143,6 +257,8 @@ def conclude(tests: dict[str, Entry], problems: list[str], unsteady: list[str]) 
         print(f"passed only when repeated: {name}")
     if unbuilt := sorted(test for test, entry in tests.items() if entry["unbuilt"] and entry["outcome"] == "skipped"):
         print(f"{UNBUILT}:", *unbuilt, sep="\n  ")
+    for name in failed(tests):
+        print(f"failed: {name}")
     for problem in problems:
         print(f"failed: {problem}")
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped", flush=True)

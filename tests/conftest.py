@@ -2,9 +2,8 @@
 
 `@pytest.mark.kernel("ifb", "clsact")` needs a kernel in which networks run, with the capabilities
 named (fields of `linkem_py.model.Capabilities`); where one is missing, the test is skipped and the
-reason says which. `make test` runs those tests once more in a user-mode kernel: the host's run writes
-`--record=FILE`, the other takes what was missing from it by `--retry=FILE`. What failed is tried once more
-by `--repeat=FILE`.
+reason says which. `make test` finds them by `--lacking=FILE` and runs them in a user-mode kernel: `--only=FILE`
+takes the tests named in a file, `--record=FILE` writes down what became of each.
 
 `@pytest.mark.virtual_time` boots a user-mode kernel that can run in virtual time, which has to be built
 (`make kernel`); the test is skipped where there is none, and the record says that this is why.
@@ -15,9 +14,10 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -43,8 +43,8 @@ def capabilities() -> Capabilities:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("linkem_py")
     group.addoption("--record", type=Path, metavar="FILE", help="write a line for every finished test")
-    group.addoption("--retry", type=Path, metavar="FILE", help="only tests that lacked something there")
-    group.addoption("--repeat", type=Path, metavar="FILE", help="only tests that failed there")
+    group.addoption("--lacking", type=Path, metavar="FILE", help="write a line for every test that lacks something")
+    group.addoption("--only", type=Path, metavar="FILE", help="only the tests named there, one a line")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,21 +64,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted = _wanted(config.getoption("retry"), lambda entry: bool(entry["lacks"]))
-    if wanted is None:
-        wanted = _wanted(config.getoption("repeat"), lambda entry: entry["outcome"] == "failed")
-    if wanted is None:
-        return
-    dropped = [item for item in items if item.nodeid not in wanted]
-    items[:] = [item for item in items if item.nodeid in wanted]
-    config.hook.pytest_deselected(items=dropped)
+    if file := config.getoption("only"):
+        wanted = set(file.read_text().splitlines())
+        dropped = [item for item in items if item.nodeid not in wanted]
+        items[:] = [item for item in items if item.nodeid in wanted]
+        config.hook.pytest_deselected(items=dropped)
 
 
-def _wanted(path: Path | None, pick: Callable[[dict[str, Any]], bool]) -> set[str] | None:
-    """The tests of a record that are picked; None without one."""
-    if path is None:
-        return None
-    return {entry["test"] for entry in map(json.loads, path.read_text().splitlines()) if pick(entry)}
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if file := session.config.getoption("lacking"):
+        found = [(item.nodeid, lacking(item)) for item in session.items if item.get_closest_marker("kernel")]
+        lines = [json.dumps({"test": test, "lacks": lacks}) for test, lacks in found if lacks]
+        file.write_text("".join(f"{line}\n" for line in lines))
 
 
 @functools.cache
@@ -168,6 +165,7 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self._outcomes: dict[str, str] = {}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", buffering=1)
 
@@ -183,6 +181,7 @@ class Record:
         self._outcomes[report.nodeid] = report.outcome if before == "passed" else before
         if report.failed:
             self._outcomes[report.nodeid] = "failed"
+        self._seconds[report.nodeid] += report.duration
         if report.when == "teardown":
             self._write(report.nodeid, self._outcomes.pop(report.nodeid), dict(report.user_properties))
 
@@ -193,5 +192,6 @@ class Record:
             "kernel": properties.get("kernel", False),
             "lacks": properties.get("lacks", []),
             "unbuilt": properties.get("unbuilt", False),
+            "seconds": round(self._seconds.pop(test, 0), 3),
         }
         self._file.write(json.dumps(entry) + "\n")

@@ -152,6 +152,8 @@ class Connection:
     async def _request(self, number: int, data: dict[str, Any], group: asyncio.TaskGroup) -> None:
         offer, request = self._offer, data.pop("request")
         del data["n"]
+        if not isinstance(request, str):
+            raise RequestError("request", f"must be one of {', '.join(_REQUESTS)}", request)
         if request in _BARE:
             check_names(data, ())
         if request in json.COMMAND_NAMES:
