@@ -6,7 +6,8 @@ import argparse
 import os
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from linkem_py.cli import kernel_choice
 from linkem_py.cli.errors import UsageError
@@ -29,6 +30,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--default-rate", metavar="RATE", type=_rate,
         help="in virtual time: of links without a rate, such as 500M, or none (1G)",
     )  # fmt: skip
+    command.add_argument("--start", metavar="DATE", type=_date, help="in virtual time: its beginning (2030-01-01)")
+    command.add_argument(
+        "--stall", metavar="S", type=_stall, help="in virtual time: it may stand still for so long in real time (20)"
+    )
 
 
 def _rate(text: str) -> tuple[float | None]:
@@ -41,11 +46,31 @@ def _rate(text: str) -> tuple[float | None]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _date(text: str) -> datetime:
+    from linkem_py.guest.virtual_time import parse_start
+
+    try:
+        return parse_start(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _stall(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0: {text!r}")
+    return value
+
+
 def is_wanted(options: argparse.Namespace) -> bool:
     """Whether it was asked for and is not here yet. Raises `UsageError` for options that do not go together."""
     if not options.virtual_time:
-        if options.default_rate is not None:
-            raise UsageError("--default-rate needs --virtual-time")
+        for option in ("default_rate", "start", "stall"):
+            if getattr(options, option) is not None:
+                raise UsageError(f"--{option.replace('_', '-')} needs --virtual-time")
         return False
     return os.environ.get(_VARIABLE) != "1"
 
@@ -91,11 +116,14 @@ def for_guest(options: argparse.Namespace) -> VirtualTime | None:
         return None
     from linkem_py.guest import VirtualTime
 
-    tell = _teller(quiet=options.quiet or options.json)
-    if options.default_rate is None:
-        return VirtualTime(tell=tell)
-    (rate_kbit,) = options.default_rate
-    return VirtualTime(default_rate_kbit=rate_kbit, tell=tell)
+    given: dict[str, Any] = {"tell": _teller(quiet=options.quiet or options.json)}
+    if options.default_rate is not None:
+        (given["default_rate_kbit"],) = options.default_rate
+    if options.start is not None:
+        given["start"] = options.start
+    if options.stall is not None:
+        given["stall_s"] = options.stall
+    return VirtualTime(**given)
 
 
 def _teller(*, quiet: bool) -> Callable[[Passed], object]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 
 from linkem_py.errors import GuestError
 from linkem_py.guest.kernels import find_kernel, find_virtual_time_kernel
 from linkem_py.guest.memory import parse_memory
 from linkem_py.guest.run import GuestTimeoutError, run_in_guest
-from linkem_py.guest.virtual_time import VirtualTime, parse_rate
+from linkem_py.guest.virtual_time import VirtualTime, parse_rate, parse_start
 
 USAGE, TIMEOUT, CANNOT_START = 2, 124, 125
 
@@ -113,13 +113,9 @@ def _rate(text: str) -> tuple[float | None]:
 
 def _date(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a date such as 2030-01-01 or 2030-01-01T12:00: {text!r}") from None
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    if not 1971 <= found.year <= 2200:
-        raise argparse.ArgumentTypeError(f"must be between 1971 and 2200: {text!r}")
-    return found
+        return parse_start(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _complain(text: str, status: int) -> int:

@@ -61,6 +61,18 @@ def parse_rate(text: str) -> float | None:
     return rate_kbit
 
 
+def parse_start(text: str) -> datetime:
+    """A date for the clock to start at, in UTC unless it says otherwise. Raises ValueError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"must be a date such as 2030-01-01 or 2030-01-01T12:00: {text!r}") from None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if not 1971 <= found.year <= 2200:
+        raise ValueError(f"must be between 1971 and 2200: {text!r}")
+    return found
+
+
 @attrs.frozen(kw_only=True)
 class Passed:
     """What passed while a command ran, in seconds."""
@@ -125,8 +137,8 @@ class GuestStalledError(GuestError):
         slow = f"hardly passes ({moved_s:.3f} s in {stall_s:g} s of real time, now at {virtual_s:,.3f} s)"
         super().__init__(
             f"virtual time {slow if moved_s >= _NOTICED_S else still}: {who}. Computing "
-            "takes no virtual time: a loop that waits for the clock must sleep, and a sender needs a link with a "
-            "rate. If it only takes long, allow more with --stall"
+            "takes no virtual time: a loop that waits for the clock must sleep, and so must a sender that its link "
+            "does not hold up (UDP, or no rate). If it only takes long, allow more with --stall"
         )
         self.program = program
         self.virtual_s = virtual_s

@@ -49,6 +49,10 @@ def virtual_s(err: str) -> float:
     ("words", "said"),
     [
         (["run", "pair", "--default-rate", "1G"], "--default-rate needs --virtual-time"),
+        (["run", "pair", "--start", "2031-01-01"], "--start needs --virtual-time"),
+        (["verify", "pair", "--stall", "5"], "--stall needs --virtual-time"),
+        (["run", "pair", "--virtual-time", "--start", "soon"], "must be a date such as"),
+        (["run", "pair", "--virtual-time", "--stall", "-1"], "must be a number of seconds above 0"),
         (["run", "pair", "--virtual-time", "--default-rate", "1"], "must be a rate from 1k on"),
         (["run", "pair", "--virtual-time", "--kernel", "host"], "needs a guest kernel"),
         (["up", "pair", "--virtual-time", "--detach", "--duration", "1h"], "does not go with --detach"),
@@ -90,6 +94,26 @@ def test_a_broker_outside_is_not_looked_for_in_vain(
 
 
 # --- networks in it
+
+
+@pytest.mark.virtual_time
+def test_a_command_that_stops_the_clock_is_named_and_ended(tmp_path: Path) -> None:
+    words = ["run", "pair", "--in", "a", "--virtual-time", "--start=2031-02-03", "--stall=8"]
+    busy = ["--", "sh", "-c", "date -u +%F; sleep 60; while :; do :; done"]
+    done = subprocess.run(
+        [sys.executable, "-m", "linkem_py.cli.main", *words, *busy],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    assert (done.returncode, done.stdout) == (1, "2031-02-03\n"), done.stderr
+    assert 60 < virtual_s(done.stderr) < 61
+    assert "'sh' is busy and lets no time pass" in done.stderr
+
 
 ECHO = """
 import asyncio, json, socket, time
