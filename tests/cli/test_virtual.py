@@ -175,7 +175,7 @@ def topology():
     made.connect("a", "b", link, schedule=OrnsteinUhlenbeck(random.randint(1000, 3000), tau_s=5, tick_ms=500))
     return made
 """
-PING = ["--in", "a", "--", "ping", "-q", "-c", "600", "-i", "0.5", "b"]
+PING = ["--in", "a", "--", "ping", "-q", "-c", "400", "-i", "0.5", "b"]
 
 
 def recorded(path: Path) -> list[dict[str, Any]]:
@@ -199,7 +199,7 @@ def test_two_runs_do_the_same_at_the_same_times_and_lose_the_same_packets(tmp_pa
             timeout=DEADLINE_S,
         )
         assert " received, " in done.stdout, done.stderr
-        assert 300 < virtual_s(done.stderr) < 330
+        assert 200 < virtual_s(done.stderr) < 230
         received = re.findall(r"(\d+) packets transmitted, (\d+) received", done.stdout)
         runs.append((recorded(tmp_path / f"{number}.jsonl"), received))
     (first, received), (second, received_again) = runs
@@ -207,11 +207,13 @@ def test_two_runs_do_the_same_at_the_same_times_and_lose_the_same_packets(tmp_pa
     assert [(line.get("what"), line.get("links")) for line in first] == [
         (line.get("what"), line.get("links")) for line in second
     ]
-    assert sum(line.get("what") == "schedule" for line in first) > 500
-    assert [line.get("at_s", 0) for line in first] == pytest.approx([line.get("at_s", 0) for line in second], abs=1e-3)
+    assert sum(line.get("what") == "schedule" for line in first) > 350
+    # asyncio waits for whole milliseconds (epoll), rounded up: what differs by a microsecond may come 1 ms later.
+    times = [[line.get("at_s", 0) for line in found] for found in (first, second)]
+    assert times[0] == pytest.approx(times[1], abs=1.1e-3)
     counters = [[row for line in run if "stats" in line for row in line["stats"]] for run in (first, second)]
     assert counters[0] == counters[1]
-    assert counters[0][-1]["lost"] > 20
+    assert counters[0][-1]["lost"] > 10
 
 
 @pytest.mark.virtual_time
