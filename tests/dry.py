@@ -85,14 +85,18 @@ class DryFlowSockets:
     senders : by (source, its address, the destination's), the newest
     sinks : by peer
     taken : peers in which the port is taken
+    homeless : addresses that nothing can be sent from
     """
 
     def __init__(self) -> None:
         self.senders: dict[tuple[str, str, str], DrySocket] = {}
         self.sinks: dict[str, DrySocket] = {}
         self.taken: set[str] = set()
+        self.homeless: set[str] = set()
 
     def sender(self, source: str, address: str, to: str) -> DrySocket:
+        if address in self.homeless:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
         made = self.senders[source, address, to] = DrySocket()
         return made
 

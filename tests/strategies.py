@@ -23,6 +23,7 @@ from linkem_py.model.distribution import NAMES as NAMES_OF_SHAPES
 from linkem_py.model.distribution import Distribution
 from linkem_py.model.impairment import QUEUES
 from linkem_py.model.topology import Placement
+from linkem_py.plan import addressing
 from linkem_py.plan.tree import Planner
 
 STRICT_KERNEL = Capabilities(mixed_duplicate=False)
@@ -169,16 +170,35 @@ def topologies(draw: st.DrawFn, settings: st.SearchStrategy[dict[str, Any]] = se
         for name in draw(st.lists(st.sampled_from(named), unique=True, max_size=3)):
             topology.set_access(name, segment=draw(st.sampled_from(sorted(topology.segments))), **draw(accesses))
     topology.settle()  # as a network does
+    for _ in range(draw(st.integers(0, 2))):
+        readdress(draw, topology)
     return allowed(topology)
+
+
+def readdress(draw: Callable[..., Any], topology: Topology) -> tuple[str, str] | None:
+    """Give some peer other addresses on a segment that it is on, as a modem gets, or some that it chose."""
+    ends = [
+        (name, segment) for segment in topology.segments for name in topology.peers if topology.is_on(name, segment)
+    ]
+    if not ends:
+        return None
+    name, segment = draw(st.sampled_from(ends))
+    found = topology.segments[segment]
+    chosen = found.ipv4.network_address + draw(st.integers(1, 60))
+    free = all(addressing.ipv4(found, peer) != chosen for peer in topology.peers.values())
+    topology.readdress(name, segment=segment, ipv4=str(chosen) if free and draw(st.booleans()) else None)
+    return name, segment
 
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[Topology, Topology]:
-    """A topology, and what became of it by additions, removals and updates."""
+    """A topology, and what became of it by additions, removals, updates and other addresses."""
     before = draw(topologies())
     after = before
     for _ in range(draw(st.integers(1, 4))):
         after = edited(draw, after)
+    if draw(st.booleans()):
+        readdress(draw, after)
     return before, after
 
 

@@ -33,7 +33,7 @@
 #   looking          linkem show, stats, watch
 #   changing         linkem set, clear, partition, heal
 #   schedule         linkem schedule; schedule_files: what a file has of one
-#   switching        linkem link, carrier
+#   switching        linkem link, carrier, readdress
 #   programs         linkem exec, shell
 #   reach            a running network from outside, by its socket; or a broker: `reach_mqtt`
 #   fields           field=value, as people write it (pure)

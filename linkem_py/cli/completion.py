@@ -53,7 +53,10 @@ complete -c linkem -n 'count (__linkem_complete) >/dev/null' -f -a '(__linkem_co
 }
 
 # Those whose words are [NAME] PEER PEER and so on; how many peers, none for any number.
-_PEERS = {"set": 2, "clear": 2, "schedule": 2, "link": 2, "carrier": 1, "exec": 1, "shell": 1, "capture": 1}
+_PEERS = {
+    "set": 2, "clear": 2, "schedule": 2, "link": 2,
+    "carrier": 1, "readdress": 1, "exec": 1, "shell": 1, "capture": 1,
+}  # fmt: skip
 _SWITCHES = ("down", "up")
 _NAMES = ("show", "heal", "stats", "watch", "partition")
 

@@ -8,6 +8,11 @@ from typing import Any
 from linkem_py.cli import words
 from linkem_py.cli.console import DIM, RED, YELLOW, Paint
 
+_OF_PEERS = {
+    "readdress": "has other addresses on a segment",
+    "join": "joined a segment",
+    "leave": "left a segment",
+}
 MOST_LINKS = 20  # of one event: whoever wants all of a thousand takes --json
 
 
@@ -27,6 +32,8 @@ def _changed(event: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"peer {event['peer']} {'came' if event['what'] == 'add_peer' else 'went'}  {revision}"
     elif event["what"] in ("carrier down", "carrier up"):
         yield f"{event['peer']}: {event['what']}  {revision}"
+    elif event["what"] in _OF_PEERS:
+        yield f"{event['peer']} {_OF_PEERS[event['what']]}  {revision}"
     elif event["what"] == "set_access":
         yield f"the access link of {event['peer']} is another  {revision}"
     for state in event["links"][:MOST_LINKS]:

@@ -33,6 +33,7 @@ _COMMANDS = {
     "schedule": ("linkem_py.cli.schedule", "run"),
     "link": ("linkem_py.cli.switching", "link"),
     "carrier": ("linkem_py.cli.switching", "carrier"),
+    "readdress": ("linkem_py.cli.switching", "readdress"),
     "partition": ("linkem_py.cli.changing", "partition"),
     "heal": ("linkem_py.cli.changing", "heal"),
     "exec": ("linkem_py.cli.programs", "execute"),

@@ -27,6 +27,7 @@ def commands() -> tuple[tuple[str, str, Fill], ...]:
         ("schedule", "have a link change with time, by a preset or a file; or list what goes on", _schedule),
         ("link", "let nothing into a link, or again what comes", _link),
         ("carrier", "take the carrier of a peer's interface away, or give it back", _carrier),
+        ("readdress", "give a peer other addresses on a segment", _readdress),
         ("partition", "cut everything between groups of peers", _partition),
         ("heal", "end the partition", _heal),
         ("stats", "show the counters of every link", _stats),
@@ -254,6 +255,15 @@ def _link(command: argparse.ArgumentParser) -> None:
 
 def _carrier(command: argparse.ArgumentParser) -> None:
     _words(command, "carrier [NAME] PEER up|down [option ...]", _WHICH)
+    _segment(command)
+    _remote(command)
+    _json(command)
+
+
+def _readdress(command: argparse.ArgumentParser) -> None:
+    _words(command, "readdress [NAME] PEER [option ...]", _WHICH)
+    command.add_argument("--ipv4", metavar="ADDRESS", help="the IPv4 address (the next free one)")
+    command.add_argument("--ipv6", metavar="ADDRESS", help="the IPv6 address (the next free one)")
     _segment(command)
     _remote(command)
     _json(command)

@@ -1,4 +1,4 @@
-"""``linkem link``, ``linkem carrier``: what goes down in a running network, and comes up again."""
+"""``linkem link``, ``carrier``, ``readdress``: what goes down in a running network and comes up, with new addresses."""
 
 from __future__ import annotations
 
@@ -39,4 +39,17 @@ def carrier(options: argparse.Namespace) -> int:
         data = {"peer": peer, "segment": options.segment, "up": direction == "up"}
         reply = accepted(network.command("carrier", data))
         say(options, network, reply, [f"{words.end(peer, options.segment)}: carrier {direction}"])
+    return 0
+
+
+def readdress(options: argparse.Namespace) -> int:
+    """``linkem readdress [NAME] PEER``."""
+    given: list[str] = options.arguments
+    if len(given) not in (1, 2):
+        raise UsageError("other addresses are for one peer: linkem readdress [NAME] PEER")
+    name, peer = (None, given[0]) if len(given) == 1 else given
+    wanted = {family: getattr(options, family) for family in ("ipv4", "ipv6") if getattr(options, family) is not None}
+    with reached(options, name) as network:
+        reply = accepted(network.command("readdress", {"peer": peer, "segment": options.segment, **wanted}))
+        say(options, network, reply, [f"{words.end(peer, options.segment)}: other addresses (linkem show)"])
     return 0

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from linkem_py.control.redeliveries import Redeliveries, content
-from linkem_py.control.wire.commands import Carrier, Command, LinkUpdate, Partition, Reschedule, Switch, Update
+from linkem_py.control.wire.commands import (
+    Carrier,
+    Command,
+    LinkUpdate,
+    Partition,
+    Readdress,
+    Reschedule,
+    Switch,
+    Update,
+)
 from linkem_py.control.wire.json import problem_of
 from linkem_py.control.wire.replies import Reply
 from linkem_py.control.wire.schedules.bounds import changes_count
@@ -188,6 +197,10 @@ class Dispatcher:
             return await switch(source, destination, segment=segment, one_way=not command.both)
         elif isinstance(command, Carrier):
             return await self._net.carrier(command.peer, segment=command.segment, up=command.up)
+        elif isinstance(command, Readdress):
+            return await self._net.readdress(
+                command.peer, segment=command.segment, ipv4=command.ipv4, ipv6=command.ipv6
+            )
         else:
             return await self._net.heal()
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from linkem_py.control.wire.commands import Carrier, Command, Reschedule, Switch, Update
+from linkem_py.control.wire.commands import Carrier, Command, Readdress, Reschedule, Switch, Update
 from linkem_py.control.wire.limits import dump
 from linkem_py.control.wire.replies import Reply
 from linkem_py.control.wire.schedules import schedule_to_json
@@ -81,7 +81,7 @@ def _texts(command: Command) -> Iterator[str]:
             yield from (repr(value.values) for value in change.fields.values() if isinstance(value, DelayTable))
     elif isinstance(command, Reschedule):
         yield from (f"{change.link!r}{_written(change.schedule)}" for change in command.changes)
-    elif isinstance(command, Switch | Carrier):
+    elif isinstance(command, Switch | Carrier | Readdress):
         yield repr(attrs.evolve(command, id=None))
     else:
         yield from (repr(sorted(group)) for group in getattr(command, "groups", ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 import attrs
@@ -12,6 +13,7 @@ import networkx as nx
 
 from linkem_py.errors import TopologyError
 from linkem_py.model.access import ACCESS_FIELDS, Access, AccessLink, DownlinkPlace
+from linkem_py.model.addresses import IPAddress, OwnAddresses, host_address, next_free, own_ipv4, own_ipv6
 from linkem_py.model.cross_traffic import CrossTraffic, check_cross_traffic
 from linkem_py.model.impairment import FIELDS, Impairment
 from linkem_py.model.rules import check_peer_name, check_segment_name
@@ -40,11 +42,13 @@ class Peer:
     """A host of the emulated network. `number` places its addresses and never changes.
 
     `placement` says where the queues of its links stand: on its own interfaces (``sender``), or in the hub.
+    `given` are the addresses that it was given in place of its number's, on the segments where it was.
     """
 
     name: str
     number: int
     placement: Placement = "sender"
+    given: tuple[OwnAddresses, ...] = ()
 
 
 @attrs.frozen
@@ -172,6 +176,7 @@ class Topology:
         self._accesses: dict[tuple[str, str], AccessLink] = {}  # by (peer, segment)
         self._peers: dict[str, Peer] = {}
         self._lowered: dict[str, str] = {}
+        self._given: frozenset[str] = frozenset()  # peers that were given addresses
         self._free: list[int] = []  # numbers of removed peers, a heap
         self._links: dict[LinkKey, Link] = {}
         self._outgoing: dict[tuple[str, str], dict[str, Link]] = {}
@@ -250,9 +255,11 @@ class Topology:
             downlink_at=downlink_at,
             queue_ms=queue_ms,
         )
-        number = heapq.heappop(self._free) if self._free else len(self._peers) + 1
-        peer = Peer(name, number, placement)
+        peer = self._placed(Peer(name, self._free[0] if self._free else len(self._peers) + 1, placement))
+        if self._free:
+            heapq.heappop(self._free)
         self._peers[name] = peer
+        self._given |= {name} if peer.given else set()
         self._lowered[name.lower()] = name
         self._put_access((name, DEFAULT_SEGMENT), access)
         self._graph = None
@@ -268,6 +275,7 @@ class Topology:
         for key in [key for key in self._accesses if key[0] == name]:
             del self._accesses[key]
         del self._peers[name]
+        self._given -= {name}
         del self._lowered[name.lower()]
         heapq.heappush(self._free, peer.number)
         self._graph = None
@@ -328,6 +336,47 @@ class Topology:
         if (name, segment) in self._joined:
             self._joined.discard((name, segment))
             self._count(name, segment, -1)
+
+    def readdress(
+        self, name: str, *, segment: str = DEFAULT_SEGMENT, ipv4: str | None = None, ipv6: str | None = None
+    ) -> Peer:
+        """Give a peer other addresses on a segment that it is on: these, or the next free ones of its subnets.
+
+        No peer may have them there, whether it is on the segment or could come to it. Its MAC address stays.
+        """
+        self._check_peer_and_segment(name, segment)
+        where = f"peer {name}"
+        if not self.is_on(name, segment):
+            raise TopologyError("segment", "is not one that the peer is on", segment, where=where)
+        peer, found = self._peers[name], self._segments[segment]
+        if found.ipv6 is None and ipv6 is not None:
+            raise TopologyError("ipv6", f"must be left out: segment {segment} has no IPv6", ipv6, where=where)
+        try:
+            new = self._renewed(peer, found, ipv4, ipv6)
+        except TopologyError as error:
+            raise error.at(where) from None
+        self.place({(name, segment): new})
+        return self._peers[name]
+
+    def place(self, addresses: Mapping[tuple[str, str], tuple[str, str | None]]) -> None:
+        """Give several peers addresses at once, by (peer, segment): two may have each other's afterwards.
+
+        An IPv6 address that is None is the one that the peer's number places.
+        """
+        peers = dict(self._peers)
+        for (name, segment), (ipv4, ipv6) in addresses.items():
+            self._check_peer_and_segment(name, segment)
+            _check_room(self._segments[segment], name, peers[name].number)
+            try:
+                peers[name] = _with_addresses(peers[name], self._segments[segment], ipv4, ipv6)
+            except TopologyError as error:
+                raise error.at(f"peer {name}") from None
+        for segment in dict.fromkeys(segment for _, segment in addresses):
+            # Those who come to an address last, so that an error is about them.
+            in_order = sorted(peers.values(), key=lambda peer: (peer.name, segment) in addresses)
+            _check_distinct(self._segments[segment], in_order)
+        self._peers = peers
+        self._given = frozenset(name for name, peer in peers.items() if peer.given)
 
     def settle(self) -> None:
         """Have every peer join what it is on only because nothing was said about segments.
@@ -694,6 +743,31 @@ class Topology:
         self.peer(name)
         self._check_segment(segment, f"peer {name}")
 
+    def _renewed(self, peer: Peer, segment: Segment, ipv4: str | None, ipv6: str | None) -> tuple[str, str | None]:
+        """These addresses, or the next free ones in place of those that are None."""
+        others = [other for other in self._peers.values() if other.name != peer.name and other.number <= segment.room]
+        if ipv4 is None:
+            taken = {own_ipv4(segment, other) for other in others}
+            ipv4 = str(next_free(segment.ipv4, segment.room, own_ipv4(segment, peer), taken))
+        present = own_ipv6(segment, peer)
+        if ipv6 is None and present is not None and segment.ipv6 is not None:
+            taken_too: set[IPAddress | None] = {own_ipv6(segment, other) for other in others}
+            ipv6 = str(next_free(segment.ipv6, segment.room, present, taken_too))
+        return ipv4, ipv6
+
+    def _placed(self, peer: Peer) -> Peer:
+        """A peer that comes, with other addresses where somebody was given those of its number."""
+        others = [self._peers[name] for name in self._given]
+        for segment in self._segments.values() if others else ():
+            if peer.number > segment.room:
+                continue
+            four, six = own_ipv4(segment, peer), own_ipv6(segment, peer)
+            ipv4 = None if any(own_ipv4(segment, other) == four for other in others) else str(four)
+            ipv6 = None if six is None or any(own_ipv6(segment, other) == six for other in others) else str(six)
+            if ipv4 is None or (ipv6 is None and six is not None):
+                peer = _with_addresses(peer, segment, *self._renewed(peer, segment, ipv4, ipv6))
+        return peer
+
     def _new_segment(self, name: object, ipv4: str | None = None, ipv6: str | Literal[False] | None = None) -> Segment:
         """The segment that would be added, without adding it."""
         text = check_segment_name(name)
@@ -716,9 +790,9 @@ class Topology:
         return Segment(text, number, four, six)
 
     def _free_subnet(self, candidates: Iterable[_Subnet], name: object) -> _Subnet:
-        taken = [subnet for other in self._segments.values() for subnet in (other.ipv4, other.ipv6)]
+        taken = {subnet for other in self._segments.values() for subnet in (other.ipv4, other.ipv6) if subnet}
         for candidate in candidates:
-            if not any(subnet is not None and candidate.overlaps(subnet) for subnet in taken):
+            if candidate not in taken and not any(candidate.overlaps(subnet) for subnet in taken):
                 return candidate
         raise TopologyError("segment", "has no free default subnet left: give it subnets", name)
 
@@ -733,6 +807,31 @@ class Topology:
         peers[name] = peers.get(name, 0) + by
         if not peers[name]:
             del peers[name]
+
+
+def _with_addresses(peer: Peer, segment: Segment, ipv4: str, ipv6: str | None) -> Peer:
+    rest = tuple(given for given in peer.given if given.segment != segment.name)
+    default = Peer(peer.name, peer.number)
+    four = host_address(segment.ipv4, ipv4)
+    six: IPAddress | None = own_ipv6(segment, default)
+    if ipv6 is not None and segment.ipv6 is not None:
+        six = host_address(segment.ipv6, ipv6)
+    if (four, six) != (own_ipv4(segment, default), own_ipv6(segment, default)):
+        rest += (OwnAddresses(segment.name, four, six),)  # type: ignore[arg-type]  # of the subnets' families
+    return attrs.evolve(peer, given=tuple(sorted(rest, key=itemgetter(0))))
+
+
+def _check_distinct(segment: Segment, peers: Iterable[Peer]) -> None:
+    """No two peers may have an address on a segment; those that it has no room for have none."""
+    owners: dict[IPAddress, str] = {}
+    for peer in peers:
+        if peer.number > segment.room:
+            continue
+        for address in (own_ipv4(segment, peer), own_ipv6(segment, peer)):
+            other = peer.name if address is None else owners.setdefault(address, peer.name)
+            if other != peer.name:
+                rule = f"must not be that of peer {other} on segment {segment.name}"
+                raise TopologyError("address", rule, str(address), where=f"peer {peer.name}")
 
 
 def _check_room(segment: Segment, name: str, number: int) -> None:

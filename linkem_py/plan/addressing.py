@@ -1,9 +1,10 @@
-"""Which address, MAC and interface name every peer gets: all follow from its number."""
+"""Which address, MAC and interface name every peer gets: all follow from its number, unless it was given addresses."""
 
 from __future__ import annotations
 
 import ipaddress
 
+from linkem_py.model.addresses import own_ipv4, own_ipv6
 from linkem_py.model.topology import MOST_SEGMENTS, Peer, Segment
 
 _MAC = 0x024C  # locally administered; the first two bytes of every MAC that we give out
@@ -76,12 +77,12 @@ def mac_words(segment_number: int, number: int) -> tuple[int, int]:
 
 def ipv4(segment: Segment, peer: Peer) -> ipaddress.IPv4Address:
     """IPv4 address of a peer on a segment."""
-    return segment.ipv4.network_address + peer.number
+    return own_ipv4(segment, peer)
 
 
 def ipv6(segment: Segment, peer: Peer) -> ipaddress.IPv6Address | None:
     """IPv6 address of a peer on a segment, if the segment has IPv6."""
-    return None if segment.ipv6 is None else segment.ipv6.network_address + peer.number
+    return own_ipv6(segment, peer)
 
 
 def link_local(segment: Segment, peer: Peer) -> ipaddress.IPv6Address:

@@ -185,6 +185,18 @@ def part_of_carrier(planner: Planner, name: str, segment_name: str) -> Iterator[
     yield from (made for made in state(routes).values() if isinstance(made, Route) and made.dev == dev)
 
 
+def part_of_addresses(planner: Planner, name: str, segment_name: str) -> Iterator[Object]:
+    """What a peer's addresses on a segment are in: its own, others' neighbour entries, rules and routes."""
+    topology = planner.topology
+    yield from hub.interface(topology.peers[name], topology.segments[segment_name])
+    links = [*topology.links_of(name)]
+    trees = part_of_trees(planner, [link.key for link in links if link.segment == segment_name])
+    yield from (made for made in trees if isinstance(made, Neighbour))
+    yield from routing.routing(topology, routing.concerned(topology, [name]))
+    for link in links:
+        yield from planner.routes(link)
+
+
 def part_of_hub(topology: Topology) -> Iterator[Object]:
     """The hub's bridges."""
     yield from hub.hub(topology)

@@ -24,6 +24,8 @@ SEVERAL_SEGMENTS = (
     ("?net/ipv4/conf/all/rp_filter", "0"),
     ("?net/ipv4/conf/default/rp_filter", "0"),
 )
+# Else the kernel would take an interface's other addresses of a subnet away with its first one.
+OTHER_ADDRESSES = (("?net/ipv4/conf/all/promote_secondaries", "1"),)
 # Without them an address waits for duplicate address detection, and every peer asks for routers.
 PEER_SYSCTLS = (
     ("?net/ipv6/conf/default/accept_dad", "0"),
@@ -31,6 +33,7 @@ PEER_SYSCTLS = (
     ("?net/ipv6/conf/default/accept_ra", "0"),
     ("?net/ipv6/conf/default/router_solicitations", "0"),
     *SEVERAL_SEGMENTS,
+    *OTHER_ADDRESSES,
 )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from linkem_py.model.topology import Link, LinkKey, Peer, Segment, Topology
-from linkem_py.plan import handles
+from linkem_py.plan import addressing, handles
 from linkem_py.plan.objects import (
     U32,
     Bridge,
@@ -45,7 +45,7 @@ def link_of(topology: Topology, made: Object) -> LinkKey | None:
     source, segment = found
     if topology.classifier == "prio" and isinstance(made, Qdisc) and not isolation:
         return _in_band(topology.outgoing(source.name, segment.name), made)
-    number = int(isolation[2]) if isolation else _destination(made, segment)
+    number = int(isolation[2]) if isolation else _destination(topology, made, segment)
     for peer in topology.peers.values():
         if peer.number == number:
             key = (source.name, peer.name, segment.name)
@@ -72,12 +72,12 @@ def _in_band(links: Iterable[Link], qdisc: Qdisc) -> LinkKey | None:
     return next((link.key for link in links if link.slot + 1 == band), None)
 
 
-def _destination(made: Object, segment: Segment) -> int | None:
+def _destination(topology: Topology, made: Object, segment: Segment) -> int | None:
     """The number of the peer that an object leads to."""
     if isinstance(made, Neighbour):
         return int.from_bytes(made.mac[-2:], "big")
     if isinstance(made, Route):
-        return _next_hop(made, segment)
+        return _next_hop(topology, made, segment)
     if isinstance(made, Qdisc):
         return handles.destination_of(made.handle)
     if isinstance(made, Class):
@@ -89,9 +89,12 @@ def _destination(made: Object, segment: Segment) -> int | None:
     return None
 
 
-def _next_hop(route: Route, segment: Segment) -> int | None:
+def _next_hop(topology: Topology, route: Route, segment: Segment) -> int | None:
     subnet = ipaddress.ip_network(route.gateway or route.destination)
-    network = segment.ipv4 if subnet.version == 4 else segment.ipv6
-    if network is None or subnet.prefixlen < subnet.max_prefixlen:
+    if subnet.prefixlen < subnet.max_prefixlen:
         return None
-    return int(subnet.network_address) - int(network.network_address)
+    address = str(subnet.network_address)
+    for peer in topology.peers_on(segment.name):
+        if address in addressing.addresses(segment, peer):
+            return peer.number
+    return None

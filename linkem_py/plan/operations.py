@@ -13,6 +13,7 @@ from linkem_py.plan.objects import (
     TC_H_INGRESS_FILTERS,
     TC_H_ROOT,
     U32,
+    Address,
     Bridge,
     Class,
     Filter,
@@ -48,7 +49,8 @@ def operations(current: State, desired: State) -> list[Operation]:
     """What leads from `current` to `desired`: deletions in reverse order, then creations and changes.
 
     Among the changes, netems that stop duplicating come first: a kernel with the duplicate rule
-    checks after every step.
+    checks after every step. An address goes after the one that takes its place has come: with its
+    last address an interface loses its routes and neighbours.
     """
     if not current:
         return [Operation("create", made) for made in desired.values()]
@@ -63,7 +65,19 @@ def operations(current: State, desired: State) -> list[Operation]:
         elif before != after:
             change = Operation("change", after, before)
             (first if stops_duplicating(before, after) else steps).append(change)
-    return deletions + first + steps
+    replaced = _replaced(deletions, steps)
+    if replaced:
+        deletions = [step for step in deletions if step not in replaced]
+    return deletions + first + steps + replaced
+
+
+def _replaced(deletions: Iterable[Operation], steps: Iterable[Operation]) -> list[Operation]:
+    """The deletions of addresses from interfaces that stay, and that another address comes to."""
+    gone = [step for step in deletions if isinstance(step.object, Address) and not step.implied]
+    if not gone:
+        return []
+    fresh = {step.object.key[:3] for step in steps if isinstance(step.object, Address)}
+    return [step for step in gone if step.object.key[:3] in fresh]
 
 
 def inverse(done: Sequence[Operation]) -> list[Operation]:

@@ -33,12 +33,20 @@ class Scope(NamedTuple):
     accesses: tuple[tuple[str, str], ...] = ()
 
 
-def scope(before: Topology, after: Topology, keys: Sequence[LinkKey], peer: str | None = None) -> Scope:
-    """What lies between two topologies that differ in these links and this peer.
+def scope(
+    before: Topology,
+    after: Topology,
+    keys: Sequence[LinkKey],
+    peer: str | None = None,
+    end: tuple[str, str] | None = None,
+) -> Scope:
+    """What lies between two topologies that differ in these links, this peer and this end (peer, segment).
 
     An end comes with the first link of a peer on a segment, or as the peer joins, and goes with the last one.
     """
     candidates = {(name, key[2]): None for key in keys for name in key[:2]}
+    if end is not None:
+        candidates[end] = None
     if peer is not None:
         keys = [*keys, *(link.key for link in (before if peer in before.peers else after).links_of(peer))]
         candidates |= {(name, key[2]): None for key in keys for name in key[:2]}

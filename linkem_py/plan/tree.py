@@ -290,21 +290,20 @@ class Planner:
         # Both ends know each other, even if the link goes one way, so that no ARP is ever impaired.
         segment = self.topology.segments[link.segment]
         dev = addressing.interface(segment)
-        numbers = self.topology.peers[link.source].number, self.topology.peers[link.destination].number
+        source, destination = self.topology.peers[link.source], self.topology.peers[link.destination]
         objects: list[Object] = []
-        pairs = [(link.source, numbers[1])]
+        pairs = [(link.source, destination)]
         if (link.destination, link.source, link.segment) not in self.topology.links:
-            pairs.append((link.destination, numbers[0]))
-        for ns, number in pairs:
-            mac = addressing.packed_mac(segment.number, number)
-            objects += [Neighbour(ns, dev, address, mac) for address in packed_addresses(segment, number)]
+            pairs.append((link.destination, source))
+        for ns, far in pairs:
+            mac = addressing.packed_mac(segment.number, far.number)
+            objects += [Neighbour(ns, dev, address, mac) for address in packed_addresses(segment, far)]
         return objects
 
 
 @lru_cache(maxsize=65536)
-def packed_addresses(segment: Segment, number: int) -> tuple[bytes, ...]:
-    """Addresses of peer `number` on a segment, as the kernel wants them."""
-    peer = Peer("", number)
+def packed_addresses(segment: Segment, peer: Peer) -> tuple[bytes, ...]:
+    """Addresses of a peer on a segment, as the kernel wants them."""
     six = addressing.ipv6(segment, peer)
     four = addressing.ipv4(segment, peer).packed
     return (four,) if six is None else (four, six.packed)

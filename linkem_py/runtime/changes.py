@@ -76,8 +76,10 @@ class Applied:
     duration_s : how long that took, from request to the kernel's answer
     what : in words, such as ``update``, ``partition``
     links : the links concerned, each once
-    peer : the peer that came or went, or whose carrier did, or whose access link changed
-    segment : the segment of that carrier or access link
+    peer : the peer that came or went, whose carrier or access link changed, that joined or left a segment, or
+        got other addresses
+    segment : the segment of that carrier or access link, of that coming or going, or of those addresses
+    addresses : those other addresses, IPv4 first
     groups : the partition in force after it, empty if there is none
     steps : what was done in the kernel, as plan has it
     """
@@ -89,6 +91,7 @@ class Applied:
     links: tuple[LinkChange, ...] = ()
     peer: str | None = None
     segment: str | None = None
+    addresses: tuple[str, ...] = ()
     groups: tuple[frozenset[str], ...] = ()
     steps: tuple[Operation, ...] = attrs.field(default=(), repr=False)
 

@@ -32,7 +32,7 @@ from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import Schedule
 from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Placement, Topology, check_possible
 from linkem_py.plan import addressing, desired, duplicates, operations, partition
-from linkem_py.plan.desired import EMPTY, part_of_carrier, state
+from linkem_py.plan.desired import EMPTY, part_of_addresses, part_of_carrier, state
 from linkem_py.plan.live import LiveChanges, Wish
 from linkem_py.plan.locate import link_of
 from linkem_py.plan.objects import Object
@@ -499,6 +499,74 @@ class Network:
 
     # --- changing peers ------------------------------------------------------------------------
 
+    async def readdress(
+        self, name: str, *, segment: str = DEFAULT_SEGMENT, ipv4: str | None = None, ipv6: str | None = None
+    ) -> Applied:
+        """Give a peer other addresses on a segment, as a modem gets that connects again.
+
+        These, or the next free ones of the segment's subnets. Neighbours, rules, routes and names follow at
+        once; queues and what waits in them stay. What is bound to the old addresses reaches nobody any more.
+        Raises `RequestError` for a peer that is not on the segment, `TopologyError` for addresses that cannot be.
+        """
+        async with self.schedules.busy, self._lock:
+            started = time.perf_counter()
+            self._need_end(name, segment)
+            before, after = self.topology, self.topology.copy()
+            peer = after.readdress(name, segment=segment, ipv4=ipv4, ipv6=ipv6)
+            addresses = addressing.addresses(after.segments[segment], peer)
+            steps = self._steps(
+                part_of_addresses(self._planner(before), name, segment),
+                part_of_addresses(self._planner(after), name, segment),
+            )
+
+            def commit() -> Applied:
+                self.topology = after
+                self._set_names()
+                self.cross_traffic.readdressed(name, segment)
+                return self._applied("readdress", started, steps, [], peer=name, segment=segment, addresses=addresses)
+
+            self._next = after
+            try:
+                return await self._apply(steps, commit)
+            finally:
+                self._next = None
+
+    async def join(
+        self,
+        name: str,
+        segment: str,
+        *,
+        uplink_kbit: float | None = None,
+        downlink_kbit: float | None = None,
+        downlink_at: DownlinkPlace | None = None,
+        queue_ms: float | None = None,
+    ) -> Applied:
+        """Put a peer on a segment that is there, as `Topology.join` does; links may follow.
+
+        For a peer that is there already, what is given of its access link changes as by `set_access`.
+        """
+        self._need_peer(name)
+
+        def change(topology: Topology) -> None:
+            topology.join(
+                name,
+                segment,
+                uplink_kbit=uplink_kbit,
+                downlink_kbit=downlink_kbit,
+                downlink_at=downlink_at,
+                queue_ms=queue_ms,
+            )
+
+        return await self._restructure("join", change, [], end=(name, segment))
+
+    async def leave(self, name: str, segment: str) -> Applied:
+        """Take back `join`, as `Topology.leave` does: without a link there the peer loses its interface.
+
+        Its access link there is as it was if the peer comes back.
+        """
+        self._need_peer(name)
+        return await self._restructure("leave", lambda topology: topology.leave(name, segment), [], end=(name, segment))
+
     async def add_peer(
         self,
         name: str,
@@ -739,6 +807,7 @@ class Network:
         *,
         peer: str | None = None,
         segment: str | None = None,
+        addresses: tuple[str, ...] = (),
     ) -> Applied:
         """Write down what the kernel has taken, and tell whoever listens."""
         applied = Applied(
@@ -749,6 +818,7 @@ class Network:
             links=tuple(links),
             peer=peer,
             segment=segment,
+            addresses=addresses,
             groups=self._groups,
             steps=tuple(steps),
         )
@@ -817,7 +887,7 @@ class Network:
             groups = self._groups
             if peer is not None and peer not in after.peers:
                 groups = partition.without(groups, peer)
-            about = scope(before, after, keys, peer)
+            about = scope(before, after, keys, peer, end)
             steps = self._steps(
                 part(self._planner(before), self._groups, about), part(self._planner(after), groups, about)
             )

@@ -108,6 +108,8 @@ def test_what_is_wrong_in_a_file_names_the_file(
         (["link", "down", "a"], 2, "a link is named by its two ends"),
         (["link", "off", "a", "b"], 2, "invalid choice: 'off'"),
         (["link", "down", "a", "x"], 1, "'x'"),
+        (["readdress", "a", "b", "c"], 2, "other addresses are for one peer"),
+        (["readdress", "a", "--ipv4", "x"], 1, "peer a: ipv4 must be an address in"),
         (["carrier", "a"], 2, "a peer's carrier goes down or up"),
         (["carrier", "a", "off"], 2, "a peer's carrier goes down or up"),
         (["carrier", "a", "down", "--segment", "lte"], 1, "segment is not one that the peer is on"),
@@ -140,6 +142,16 @@ def test_a_carrier_is_shown_as_long_as_it_is_away(linkem: Linkem, demo: Standing
     assert "without carrier" not in linkem("show").out
 
 
+def test_a_peer_gets_other_addresses(linkem: Linkem, demo: Standing) -> None:
+    before = json.loads(linkem("show", "--json").out)["peers"]["a"]["lan"]
+    outcome = linkem("readdress", "a")
+    assert outcome.out.startswith("demo  a: other addresses (linkem show)  since ")
+    assert linkem("readdress", "demo", "a", "--ipv6", "fd00:1::99", "--json").status == 0
+    after = json.loads(linkem("show", "--json").out)["peers"]["a"]["lan"]
+    assert after[0] != before[0]
+    assert after[1] == "fd00:1::99"
+
+
 def test_all_of_it_goes_over_a_broker(linkem: Linkem, runtime: Registry) -> None:
     pytest.importorskip("amqtt")
     with Standing("demo", broker=True) as network:
@@ -148,6 +160,7 @@ def test_all_of_it_goes_over_a_broker(linkem: Linkem, runtime: Registry) -> None
         assert "handover" in linkem("schedule", "demo", *reach).out
         assert "a->b: down" in linkem("link", "down", "demo", "a", "b", *reach).out
         assert linkem("carrier", "demo", "a", "down", *reach).status == 0
+        assert linkem("readdress", "demo", "a", *reach).status == 0
 
 
 def test_shells_know_their_words(runtime: Registry, demo: Standing) -> None:
@@ -157,3 +170,5 @@ def test_shells_know_their_words(runtime: Registry, demo: Standing) -> None:
     assert candidates(["link", ""], runtime) == ["down", "up"]
     assert candidates(["link", "down", "a", ""], runtime) == ["b"]
     assert candidates(["carrier", "a", ""], runtime) == ["down", "up"]
+    assert candidates(["readdress", ""], runtime) == ["a", "b", "demo"]
+    assert candidates(["readdress", "a", "--ip"], runtime) == ["--ipv4", "--ipv6"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from linkem_py.control.local import LocalStation
-from linkem_py.control.wire.commands import Carrier, LinkSchedule, Reschedule, Switch
+from linkem_py.control.wire.commands import Carrier, LinkSchedule, Readdress, Reschedule, Switch
 from linkem_py.control.wire.events import Changed
 from linkem_py.control.wire.states import LinkState, RunningSchedule
 from linkem_py.errors import OperationError, RequestError
@@ -147,6 +147,20 @@ async def test_a_link_goes_down_and_up_one_way_or_both(tmp_path: Path) -> None:
         reply = await station.submit(Switch(link=lan("p0", "zz"), up=False))
         assert reply.error is not None
         assert "zz" in reply.error.message
+
+
+async def test_a_peer_gets_other_addresses(tmp_path: Path) -> None:
+    async with remote(tmp_path) as (net, _, station):
+        before = net.peer("p0").address
+        assert (await station.submit(Readdress(peer="p0", segment="lan"))).ok
+        described = (await station.describe()).peers["p0"]["lan"]
+        assert described == net.peer("p0").addresses["lan"]
+        assert described[0] != before
+        assert (await station.submit(Readdress(peer="p0", segment="lan", ipv4=before, ipv6="fd00:1::9"))).ok
+        assert net.peer("p0").addresses["lan"] == (before, "fd00:1::9")
+        reply = await station.submit(Readdress(peer="p0", segment="lan", ipv4="x"))
+        assert reply.error is not None
+        assert (reply.error.field, reply.error.value) == ("ipv4", "x")
 
 
 async def test_a_carrier_goes_and_comes(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from linkem_py.errors import DuplicateRestrictionError
 from linkem_py.kernel.fake import FakeDriver
 from linkem_py.model import Capabilities, Impairment, LinkKey, Topology
+from linkem_py.model.topology import Placement
 from linkem_py.plan import EMPTY, State, desired, operations, partition
-from linkem_py.plan.desired import part_of_carrier, part_of_links, part_of_peer, state
+from linkem_py.plan.desired import part_of_addresses, part_of_carrier, part_of_links, part_of_peer, state
 from linkem_py.plan.objects import (
     HUB,
     TC_H_EGRESS_FILTERS,
@@ -59,6 +60,12 @@ class Running:
         self._apply(before, part(Planner(after, self.kernel, self.seed), groups, about))
         self.topology, self.groups = after, groups
 
+    def readdress(self, after: Topology, name: str, segment: str) -> None:
+        planners = [Planner(topology, self.kernel, self.seed) for topology in (self.topology, after)]
+        before, then = (part_of_addresses(planner, name, segment) for planner in planners)
+        self._apply(before, then)
+        self.topology = after
+
     def update(self, impairments: dict[LinkKey, Impairment]) -> None:
         planner = Planner(self.topology, self.kernel, self.seed)
         old = [self.topology.links[key] for key in impairments]
@@ -102,9 +109,14 @@ def test_changes_made_part_by_part_lead_to_the_state_of_the_whole(
     running = Running(topology, kernel, seed, data.draw(partitions(topology)))
     for _ in range(data.draw(st.integers(1, 4))):
         before = running.topology
-        kind = data.draw(st.sampled_from(["edit", "edit", "update", "partition"]))
+        kind = data.draw(st.sampled_from(["edit", "edit", "update", "partition", "readdress"]))
         if kind == "partition":
             running.repartition(data.draw(partitions(before)))
+        elif kind == "readdress":
+            after = before.copy()
+            end = own.readdress(data.draw, after)
+            if end is not None:
+                running.readdress(after, *end)
         elif kind == "update" and before.links:
             keys = data.draw(st.lists(st.sampled_from(list(before.links)), min_size=1, max_size=2, unique=True))
             after = before.copy()
@@ -305,6 +317,35 @@ def test_a_carrier_is_about_what_the_kernel_takes_away_with_it() -> None:
     assert all(everything[each.key] == each for each in made)
 
 
+def test_other_addresses_are_in_what_peers_know_of_each_other_and_in_no_queue() -> None:
+    before = bonded()
+    before.set_impairment("b", "a", Impairment(mtu=1300), segment="nr")
+    after = before.copy()
+    after.readdress("a", segment="nr")
+    states = [desired(topology, ANY) for topology in (before, after)]
+    parts = [state(part_of_addresses(Planner(topology, ANY, None), "a", "nr")) for topology in (before, after)]
+    for one, other in ((0, 1), (1, 0)):
+        changed = {key for key, made in states[one].items() if states[other].get(key) != made}
+        assert changed == {key for key, made in parts[one].items() if parts[other].get(key) != made}
+    steps = operations(*parts)
+    assert {step.object.ns for step in steps} == {"a", "b", "c"}  # type: ignore[union-attr]
+    assert {type(step.object).__name__ for step in steps} == {"Address", "Neighbour", "Route", "Rule"}
+
+
+def test_an_address_goes_after_the_one_that_takes_its_place() -> None:
+    after = bonded()
+    after.readdress("a", segment="nr")
+    steps = operations(desired(bonded(), ANY), desired(after, ANY))
+    of_addresses = [(step.verb, step.object) for step in steps if isinstance(step.object, Address)]
+    assert of_addresses == [
+        ("create", Address("a", "eth2", "10.2.0.4", 16)),
+        ("create", Address("a", "eth2", "fd00:3::4", 64)),
+        ("delete", Address("a", "eth2", "fd00:3::1", 64)),
+        ("delete", Address("a", "eth2", "10.2.0.1", 16)),
+    ]
+    assert [step.object for step in steps[-2:]] == [made for _, made in of_addresses[-2:]]
+
+
 def test_a_carrier_brings_the_routes_of_an_mtu_back_in_both_tables() -> None:
     topology = bonded()
     topology.set_impairment("a", "b", Impairment(mtu=1300), segment="nr")
@@ -402,3 +443,27 @@ def test_states_are_equal_however_often_they_are_planned(pair: Topology) -> None
 def test_an_empty_topology_has_a_hub_and_its_bridge() -> None:
     assert list(desired(Topology("t"), ANY)) == [("namespace", HUB), ("device", HUB, "br-lan")]
     assert EMPTY == {}
+
+
+@pytest.mark.parametrize("placement", ["sender", "hub"])
+def test_a_peer_that_joins_brings_its_access_link_wherever_its_queues_stand(placement: Placement) -> None:
+    before = bonded()
+    before.add_peer("d", placement=placement)
+    before.settle()
+    after = before.copy()
+    after.join("d", "nr", uplink_kbit=900, downlink_kbit=800, downlink_at="peer")
+    about = scope(before, after, [], end=("d", "nr"))
+    assert (about.ends, about.accesses) == ((("d", "nr"),), ())
+    there, back = (
+        operations(*(state(part(Planner(topology, ANY, None), (), about)) for topology in topologies))
+        for topologies in ((before, after), (after, before))
+    )
+    driver = FakeDriver(ANY, state=desired(before, ANY))
+    driver.apply(there)
+    assert driver.state == desired(after, ANY)
+    driver.apply(back)
+    assert driver.state == desired(before, ANY)
+    other = after.copy()
+    other.readdress("d", segment="nr")
+    changed = operations(desired(after, ANY), desired(other, ANY))
+    assert {type(step.object) for step in changed} == {Address}

@@ -82,3 +82,10 @@ def test_a_route_of_ipv6_is_of_no_link_where_there_is_no_ipv6() -> None:
     made = Topology("t", ipv6=None)
     made.add_peer("a")
     assert link_of(made, Route("a", "eth0", 254, "fd00::1/128", "", 1300, 1440)) is None
+
+
+def test_a_route_to_an_address_that_was_given_is_of_the_link_to_its_owner(topology: Topology) -> None:
+    topology.readdress("b", ipv4="10.0.0.77", ipv6="fd00:1::77")
+    for destination in ("10.0.0.77/32", "fd00:1::77/128"):
+        assert link_of(topology, Route("a", "eth0", 254, destination, "", 1300, 1460)) == ("a", "b", "lan")
+    assert link_of(topology, Route("a", "eth0", 254, "10.0.0.2/32", "", 1300, 1460)) is None

@@ -251,6 +251,56 @@ async def test_it_goes_on_through_partition_down_up_and_update() -> None:
         assert net.flow_sockets.senders[ADDRESSES] is sender
 
 
+async def test_it_follows_its_peers_to_other_addresses_without_beginning_anew() -> None:
+    async with DryNetwork(pair(SHARE, back_cross_traffic=FIXED), seed=1) as net:
+        old, back = net.flow_sockets.senders[ADDRESSES], net.flow_sockets.senders["b", "10.0.0.2", "10.0.0.1"]
+        await until(lambda: len(old.sizes) > 20)
+        await net.readdress("a")
+        there, again = (
+            net.flow_sockets.senders[way] for way in (("a", "10.0.0.4", "10.0.0.2"), ("b", "10.0.0.2", "10.0.0.4"))
+        )
+        await until(lambda: old.closed and back.closed and there.sizes != [] and again.sizes != [])
+        assert net.cross_traffic["a", "b"].sent >= 20 + len(there.sizes)
+        await net.update("a", "b", rate_kbit=1000)
+        await until(lambda: net.cross_traffic["a", "b"].load_kbit == 500)
+        count = len(net.flow_sockets.senders)
+        await net.readdress("c")  # no affair of theirs
+        await net.readdress("b")
+        assert len(net.flow_sockets.senders) == count + 2
+        await net.set_cross_traffic("a", "b", None)
+        newest = net.flow_sockets.senders["a", "10.0.0.4", "10.0.0.3"]
+        await until(lambda: newest.closed)
+        assert len(net.flow_sockets.sinks) == 2
+
+
+async def test_it_ends_with_an_error_where_it_cannot_follow() -> None:
+    async with DryNetwork(pair(SHARE), seed=1) as net:
+        old = net.flow_sockets.senders[ADDRESSES]
+        net.flow_sockets.homeless.add("10.0.0.4")
+        await net.readdress("a")
+        await until(lambda: old.closed)
+        assert net.cross_traffic["a", "b"].error.startswith(
+            "link a->b: cross traffic cannot send to UDP port 9: Cannot"
+        )
+        await net.update("a", "b", rate_kbit=1000)
+        await net.readdress("a")
+        await net.set_cross_traffic("a", "b", SHARE)
+        assert net.cross_traffic["a", "b"].load_kbit == 500
+
+
+async def test_a_sender_for_a_flow_that_has_ended_is_closed() -> None:
+    pacer, late = Pacer(), DrySocket()
+    one, first, _ = flow()
+    try:
+        pacer.add(one)
+        pacer.remove(one)
+        pacer.set_sender(one, late)
+        await until(lambda: late.closed and first.closed)
+    finally:
+        pacer.close()
+        pacer.join()
+
+
 async def test_it_ends_with_its_link_and_with_its_peer() -> None:
     topology = pair(FIXED, back_cross_traffic=FIXED)
     topology.connect("a", "c", RATED, cross_traffic=FIXED)

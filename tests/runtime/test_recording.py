@@ -247,6 +247,16 @@ def linked(**what: Any) -> dict[str, Any]:
         ([topology_line(numbers=[1])], "line 1: numbers must be a number from 1 on for each peer"),
         ([topology_line(numbers=[1, 0])], "line 1: numbers must be a number from 1 on for each peer"),
         ([topology_line(numbers=[2, 2])], "line 1: numbers must not have a number twice"),
+        ([topology_line(addresses=[["a", "lan"]])], "line 1: addresses must be lists of a peer, a segment, IPv4"),
+        ([topology_line(addresses=[[["a"], "lan", "10.0.0.9", None]])], "line 1: addresses must be lists of a peer"),
+        ([topology_line(addresses=[["a", "lan", "10.0.0.9", 6]])], "line 1: addresses must be lists of a peer"),
+        ([topology_line(addresses=[["a", "lan", "10.0.0.2", None]])], "peer a: address must not be that of peer b"),
+        ([HEADER, changed(CHANGE, addresses=[5])], "line 2: addresses must be an IPv4 address and at most"),
+        ([HEADER, changed(CHANGE, addresses=["1", "2", "3"])], "line 2: addresses must be an IPv4 address and at most"),
+        ([HEADER, changed(CHANGE, access=5)], "line 2: access must be an object of fields: 5"),
+        ([HEADER, changed(CHANGE, access={"up": 5})], "line 2: up is not a field; the fields are uplink_kbit"),
+        ([HEADER, changed(CHANGE, access={"queue_ms": -5})], "line 2: queue_ms must be"),
+        ([HEADER, changed(CHANGE, placement="x")], "line 2: placement must be one of sender, hub: 'x'"),
         ([HEADER, changed(CHANGE, peer=5)], "line 2: peer must be a name: 5"),
         ([HEADER, changed(CHANGE, groups=[5])], "line 2: groups must be lists of peers: 5"),
         ([HEADER, {"end": True, "at_s": "x"}], "line 2: at_s must be a number from 0 on: 'x'"),
@@ -312,6 +322,8 @@ def of_segments() -> Topology:
     made.join("other", "nr")
     made.connect("camera", "studio", LOSSY, segment="lte")
     made.remove_peer("studio")
+    made.join("other", "lte")
+    made.place({("camera", "lte"): ("10.20.0.4", "fd00:2::4"), ("other", "lte"): ("10.20.0.1", "fd00:2::1")})
     return made
 
 

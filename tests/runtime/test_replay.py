@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from linkem_py import Impairment, Network, Topology
+from linkem_py import Access, Impairment, Network, Topology
 from linkem_py.errors import RequestError
 from linkem_py.model import DelayTable, FourState, GilbertElliott, OrnsteinUhlenbeck, ScheduledChange, Steps
 from linkem_py.model.capabilities import Capabilities
@@ -45,6 +45,9 @@ def told(recording: Recording) -> list[Any]:
             change.revision,
             change.peer,
             change.segment,
+            change.addresses,
+            change.placement,
+            change.access,
             change.groups,
             [_told(link) for link in change.links],
         )
@@ -86,11 +89,24 @@ async def everything(net: DryNetwork) -> None:
     await net.add_link("d", "b")
     await net.carrier("d", segment="side", up=False)
     await net.carrier("d", segment="side", up=True)
+    await net.readdress("d", segment="side")
+    await net.join("b", "side")
+    await net.join("c", "side")
+    await net.leave("c", "side")
     await net.heal()
     await net.disconnect("d", "b")
     await net.clear("a", "c")
     await net.remove_peer("c")
-    await net.add_peer("e")  # with c's number
+    await net.readdress("a", ipv4="10.7.0.3")  # c's
+    await net.add_peer("e")  # with c's number, not with its addresses
+    await net.add_peer("f", placement="hub", uplink_kbit=900, queue_ms=40)
+    await net.join("f", "lan")
+    await net.set_access("f", uplink_kbit=None, downlink_kbit=700)
+    await net.join("f", "side", uplink_kbit=500, downlink_kbit=600, downlink_at="peer")
+    await net.readdress("f", segment="side")
+    await net.leave("f", "side")
+    await net.join("f", "side", queue_ms=20)
+    await net.set_access("f", segment="side", downlink_at=None)
 
 
 async def again(path: Path, **options: Any) -> tuple[Recording, Played]:
@@ -106,12 +122,14 @@ async def test_a_replay_recorded_is_the_first_recording_again(tmp_path: Path) ->
     async with DryNetwork(topology(), seed=7, record=path, record_stats_s=None) as net:
         await everything(net)
         state = {key: (link.impairment, link.outage, link.down) for key, link in net.topology.links.items()}
-        numbers = {peer.name: peer.number for peer in net.topology.peers.values()}
+        peers, joins, accesses = dict(net.topology.peers), net.topology.joins, dict(net.topology.accesses)
+        assert {name for name, peer in peers.items() if peer.given} == {"a", "d", "e", "f"}
+        assert accesses["f", "side"].access == Access(uplink_kbit=500, downlink_kbit=600, queue_ms=20)
     first = read_recording(path)
     second, played = await again(path, speed=math.inf)
     assert (played.made, played.refused, played.notices) == (len(first.changes), (), ())
     assert told(second) == told(first)
-    assert len({change.what for change in first.changes}) == 16
+    assert len({change.what for change in first.changes}) == 20
     one, two = (json.loads(file.read_text().split("\n")[0]) for file in (path, path.with_suffix(".again")))
     assert one["topology"] == two["topology"]
     assert one["seed"] == two["seed"] == 7
@@ -119,7 +137,7 @@ async def test_a_replay_recorded_is_the_first_recording_again(tmp_path: Path) ->
     async with DryNetwork(first.topology, seed=7) as net:
         await net.replay(first, speed=math.inf)
         assert {key: (link.impairment, link.outage, link.down) for key, link in net.topology.links.items()} == state
-        assert {peer.name: peer.number for peer in net.topology.peers.values()} == numbers
+        assert (net.topology.peers, net.topology.joins, net.topology.accesses) == (peers, joins, accesses)
 
 
 async def test_what_a_schedule_drew_comes_again_without_it(tmp_path: Path) -> None:
@@ -216,6 +234,9 @@ GONE = RecordedLink(key=A_B, change=ScheduledChange(1), gone=True)
         (RecordedChange(at_s=1, what="partition"), "the recording does not say of what"),
         (RecordedChange(at_s=1, what="add_peer"), "the recording does not say of what"),
         (RecordedChange(at_s=1, what="carrier up"), "the recording does not say of what"),
+        (RecordedChange(at_s=1, what="readdress", peer="a", segment="lan"), "the recording does not say of what"),
+        (RecordedChange(at_s=1, what="set_access", peer="a", segment="lan"), "the recording does not say of what"),
+        (RecordedChange(at_s=1, what="join", peer="a"), "the recording does not say of what"),
         (RecordedChange(at_s=1, what="connect"), "the recording does not say of what"),
         (RecordedChange(at_s=1, what="down"), "the recording does not say of what"),
     ],

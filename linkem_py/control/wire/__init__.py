@@ -1,6 +1,6 @@
 # The language of every surface: what can be said to a running network, and what it says. Pure.
 #
-#   commands     Update, Reschedule, Switch, Carrier, Partition, Heal: what a network can be told
+#   commands     Update, Reschedule, Switch, Carrier, Readdress, Partition, Heal: what a network can be told
 #   replies      Reply, Problem: what became of a command
 #   states       Description, LinkState, LinkCounters, LinkRate: what is
 #   events       Changed, Refused, Notice, Missed: what happens

@@ -94,4 +94,15 @@ class Carrier:
     id: str | None = None
 
 
-Command: TypeAlias = Update | Partition | Heal | Reschedule | Switch | Carrier
+@attrs.frozen(kw_only=True)
+class Readdress:
+    """Give a peer other addresses on a segment: these, or the next free ones in place of those that are None."""
+
+    peer: str
+    segment: str
+    ipv4: str | None = None
+    ipv6: str | None = None
+    id: str | None = None
+
+
+Command: TypeAlias = Update | Partition | Heal | Reschedule | Switch | Carrier | Readdress

@@ -19,10 +19,11 @@ class Changed:
     revision, at : of the change
     what : as `Applied.what`: ``update``, ``clear``, ``partition``, ``heal``, ``connect``, ``add_link``,
         ``disconnect``, ``add_peer``, ``remove_peer``, ``set_access``, ``set_schedule``, ``schedule``, ``down``,
-        ``up``, ``carrier down``, ``carrier up``
+        ``up``, ``carrier down``, ``carrier up``, ``readdress``, ``join``, ``leave``
     links : the links concerned that exist now, as they are now
     removed : (source, destination, segment) of links that went
-    peer : the peer that came or went, or whose carrier or access link changed
+    peer : the peer that came or went, whose carrier or access link changed, that joined or left a segment, or
+        got other addresses
     groups : the partition in force
     """
 

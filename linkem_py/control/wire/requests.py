@@ -12,6 +12,7 @@ from linkem_py.control.wire.commands import (
     LinkSchedule,
     LinkUpdate,
     Partition,
+    Readdress,
     Reschedule,
     Switch,
     Update,
@@ -42,6 +43,7 @@ _HEAL = frozenset({"id"})
 _SCHEDULE = ("src", "dst", "segment", "schedule")
 _SWITCH = ("id", "src", "dst", "segment", "up", "both")
 _CARRIER = ("id", "peer", "segment", "up")
+_READDRESS = ("id", "peer", "segment", "ipv4", "ipv6")
 
 
 def update_of_link(link: LinkKey, data: dict[str, Any]) -> Update:
@@ -139,6 +141,18 @@ def carrier(data: dict[str, Any]) -> Carrier:
     )
 
 
+def readdress(data: dict[str, Any]) -> Readdress:
+    """``{"id", "peer", "segment", "ipv4", "ipv6"}``."""
+    check_names(data, _READDRESS)
+    return Readdress(
+        peer=as_name(member(data, "peer"), "peer"),
+        segment=as_name(data["segment"], "segment") if "segment" in data else DEFAULT_SEGMENT,
+        ipv4=as_name(data["ipv4"], "ipv4") if "ipv4" in data else None,
+        ipv6=as_name(data["ipv6"], "ipv6") if "ipv6" in data else None,
+        id=as_id(data.get("id")),
+    )
+
+
 def command_id(data: dict[str, Any]) -> str | None:
     """The command's id if it is a proper one: for the answer to a command that is broken otherwise."""
     try:
@@ -152,6 +166,7 @@ _COMMANDS: dict[str, Callable[[dict[str, Any]], Command]] = {
     "schedule": reschedule,
     "switch": switch,
     "carrier": carrier,
+    "readdress": readdress,
     "partition": partition,
     "heal": heal,
 }
@@ -184,6 +199,10 @@ def command_json(command: Command) -> dict[str, Any]:
         return {"command": "switch", **named, **link_json(command.link), "up": command.up, "both": command.both}
     if isinstance(command, Carrier):
         return {"command": "carrier", **named, "peer": command.peer, "segment": command.segment, "up": command.up}
+    if isinstance(command, Readdress):
+        given = {"ipv4": command.ipv4, "ipv6": command.ipv6}
+        given = {family: address for family, address in given.items() if address is not None}
+        return {"command": "readdress", **named, "peer": command.peer, "segment": command.segment, **given}
     return {"command": "heal", **named}
 
 

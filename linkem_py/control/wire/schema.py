@@ -248,6 +248,7 @@ def _payloads() -> dict[str, Schema]:
         "carrier": titled(
             f"{_TOPIC}/carrier", "Take the carrier of a peer's interface away, or give it back.", _carrier()
         ),
+        "readdress": titled(f"{_TOPIC}/readdress", "Give a peer other addresses on a segment.", _readdress()),
         "request": titled("A line to the control socket", "Any request.", {"oneOf": _requests()}),
         "status": titled(
             f"{_TOPIC}/status",
@@ -338,11 +339,24 @@ def _carrier() -> Schema:
     return inbound(properties, "peer", "up")
 
 
+def _readdress() -> Schema:
+    words = "The peer's {} address from then on; left out: the next free one."
+    properties = {
+        "id": ref("Id"),
+        "peer": ref("Name"),
+        "segment": {**ref("Name"), "default": "lan"},
+        "ipv4": {**ref("Name"), "description": words.format("IPv4")},
+        "ipv6": {**ref("Name"), "description": words.format("IPv6")},
+    }
+    return inbound(properties, "peer")
+
+
 def _requests() -> list[Schema]:
     bare = [(name, inbound({})) for name in ("describe", "counters", "measures", "ping", "watch", "down")]
     named = [
         *(("set", _set()), ("schedule", _schedule()), ("switch", _switch()), ("carrier", _carrier())),
-        *(("partition", _partition()), ("heal", _heal()), *bare, ("exec", _exec()), ("capture", _capture())),
+        *(("readdress", _readdress()), ("partition", _partition()), ("heal", _heal()), *bare),
+        *(("exec", _exec()), ("capture", _capture())),
     ]
     return [_request(name, schema) for name, schema in named]
 
@@ -461,13 +475,14 @@ def _events() -> list[Schema]:
         "revision": count("Counts the network's changes."),
         "what": text(
             "update, clear, set_schedule, schedule, down, up, carrier down, carrier up, partition, heal, connect, "
-            "add_link, disconnect, add_peer, remove_peer or set_access."
+            "add_link, disconnect, add_peer, remove_peer, set_access, readdress, join or leave."
         ),
         "links": links,
         "removed": removed,
         "peer": {
             "type": ["string", "null"],
-            "description": "The peer that came or went, or whose carrier or access link changed.",
+            "description": "The peer that came or went, whose carrier or access link changed, that joined or left a "
+            "segment, or got other addresses.",
         },
         "groups": ref("Groups"),
     }

@@ -5,7 +5,7 @@
 | ``status``, ``topology``, ``event`` | out |
 | ``link/<segment>/<src>/<dst>``, ``stats/<segment>/<src>/<dst>`` | out |
 | ``reply/<id>`` | out |
-| ``set``, ``schedule``, ``switch``, ``carrier``, ``partition``, ``heal`` | in |
+| ``set``, ``schedule``, ``switch``, ``carrier``, ``readdress``, ``partition``, ``heal`` | in |
 | ``link/<segment>/<src>/<dst>/set``, ``.../schedule``, ``.../switch`` | in |
 """
 
@@ -33,6 +33,7 @@ Kind: TypeAlias = Literal[
     "schedule",
     "switch",
     "carrier",
+    "readdress",
     "partition",
     "heal",
     "link",
@@ -53,6 +54,7 @@ _PLAIN: dict[str, Kind] = {
     "schedule": "schedule",
     "switch": "switch",
     "carrier": "carrier",
+    "readdress": "readdress",
     "partition": "partition",
     "heal": "heal",
 }
@@ -156,6 +158,11 @@ class Topics:
         return f"{self._base}carrier"
 
     @property
+    def readdress(self) -> str:
+        """Other addresses for a peer."""
+        return f"{self._base}readdress"
+
+    @property
     def partition(self) -> str:
         """Groups of peers to cut from each other."""
         return f"{self._base}partition"
@@ -197,7 +204,7 @@ class Topics:
     def subscriptions(self) -> tuple[str, ...]:
         """Filters for what comes in."""
         links = tuple(f"{self._base}link/+/+/+/{name}" for name in _OF_LINK)
-        return (*links, self.set, self.schedule, self.switch, self.carrier, self.partition, self.heal)
+        return (*links, self.set, self.schedule, self.switch, self.carrier, self.readdress, self.partition, self.heal)
 
     def parse(self, topic: str) -> Heard | None:
         """What a topic is; None if it is none of this network's."""

@@ -14,7 +14,7 @@ from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.topology import LinkKey, Topology, link_name
 from linkem_py.plan import addressing
 from linkem_py.runtime.changes import Applied, CrossTrafficStats, full_key
-from linkem_py.runtime.cross_traffic.flow import Flow
+from linkem_py.runtime.cross_traffic.flow import Flow, Sender
 from linkem_py.runtime.cross_traffic.pacer import Pacer
 from linkem_py.runtime.cross_traffic.sockets import PORT, Sink, SocketMaker
 
@@ -67,8 +67,7 @@ class CrossTrafficEngine(Mapping[LinkKey, CrossTrafficStats]):
             try:
                 self.restart(key, wanted)
             except OperationError as error:
-                self._traffic[key], self._errors[key] = wanted, str(error)
-                _LOG.error("%s", error)
+                self._fail(key, wanted, error)
         # Sinks stay for what is still on its way: without one it would be answered by ICMP.
         for peer in [peer for peer in self._sinks if peer not in self._network.topology.peers]:
             self._sinks.pop(peer).close()
@@ -86,6 +85,16 @@ class CrossTrafficEngine(Mapping[LinkKey, CrossTrafficStats]):
                 self._shares.add(key)
                 self._unsubscribe = self._unsubscribe or self._network.subscribe(self._changed)
             self._pacer.add(flow)
+
+    def readdressed(self, peer: str, segment: str) -> None:
+        """Send from and to a peer's present addresses on a segment; streams and counters go on."""
+        for key in [key for key in self._flows if key[2] == segment and peer in key[:2]]:
+            try:
+                self._pacer.set_sender(self._flows[key], self._sender(key))
+            except OperationError as error:
+                traffic = self._traffic[key]
+                self._drop(key)
+                self._fail(key, traffic, error)
 
     def close(self) -> None:
         """End all of it, and wait for that. Twice is harmless."""
@@ -118,28 +127,31 @@ class CrossTrafficEngine(Mapping[LinkKey, CrossTrafficStats]):
         return f"<CrossTrafficEngine: {len(self)} links>"
 
     def _flow(self, key: LinkKey, traffic: CrossTraffic) -> Flow:
-        source, destination, segment = key
-        topology, sockets = self._network.topology, self._network.flow_sockets
-        where = topology.segments[segment]
-        address, to = (addressing.addresses(where, topology.peers[name])[0] for name in (source, destination))
-        what = f"send to UDP port {PORT}"
-        try:
-            sender = sockets.sender(source, address, to)
-            if destination not in self._sinks:
-                what = f"receive on UDP port {PORT} of {destination}"
-                try:
-                    self._sinks[destination] = sockets.sink(destination)
-                except OSError:
-                    sender.close()
-                    raise
-        except OSError as error:
-            raise OperationError(
-                f"{link_name(key)}: cross traffic cannot {what}: {os.strerror(error.errno or 0)}",
-                operation=what, namespace=source, errno=error.errno or 0, link=key,
-            ) from error  # fmt: skip
-        load_kbit = traffic.load_at(topology.links[key].impairment.rate_kbit)
+        destination = key[1]
+        sender = self._sender(key)
+        if destination not in self._sinks:
+            try:
+                self._sinks[destination] = self._network.flow_sockets.sink(destination)
+            except OSError as error:
+                sender.close()
+                raise _failure(key, f"receive on UDP port {PORT} of {destination}", error) from error
+        load_kbit = traffic.load_at(self._network.topology.links[key].impairment.rate_kbit)
         stream = CrossStream(traffic, cross_seed(self._run_seed, key), load_kbit)
         return Flow(stream, sender, self._pacer.clock())
+
+    def _sender(self, key: LinkKey) -> Sender:
+        source, destination, segment = key
+        topology = self._network.topology
+        where = topology.segments[segment]
+        address, to = (addressing.addresses(where, topology.peers[name])[0] for name in (source, destination))
+        try:
+            return self._network.flow_sockets.sender(source, address, to)
+        except OSError as error:
+            raise _failure(key, f"send to UDP port {PORT}", error) from error
+
+    def _fail(self, key: LinkKey, traffic: CrossTraffic, error: OperationError) -> None:
+        self._traffic[key], self._errors[key] = traffic, str(error)
+        _LOG.error("%s", error)
 
     def _drop(self, key: LinkKey) -> None:
         self._traffic.pop(key, None)
@@ -154,3 +166,10 @@ class CrossTrafficEngine(Mapping[LinkKey, CrossTrafficStats]):
             if change.link in self._shares and change.after is not None:
                 load_kbit = self._traffic[change.link].load_at(change.after.rate_kbit)
                 self._pacer.set_load(self._flows[change.link], load_kbit)
+
+
+def _failure(key: LinkKey, what: str, error: OSError) -> OperationError:
+    return OperationError(
+        f"{link_name(key)}: cross traffic cannot {what}: {os.strerror(error.errno or 0)}",
+        operation=what, namespace=key[0], errno=error.errno or 0, link=key,
+    )  # fmt: skip

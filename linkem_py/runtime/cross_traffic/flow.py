@@ -61,6 +61,11 @@ class Flow:
         self.turn(at_s, clock)
         self._stream.set_load(at_s - self._start_s, load_kbit)
 
+    def set_sender(self, sender: Sender) -> None:
+        """Go on with another sender, which is closed with the flow; the earlier one is closed now."""
+        self._sender.close()
+        self._sender = sender
+
     def close(self) -> None:
         """Send no more."""
         self._sender.close()

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from linkem_py.runtime.cross_traffic.flow import Flow
+from linkem_py.runtime.cross_traffic.flow import Flow, Sender
 
 PAUSE_S = 0.0005  # at least so long between two turns: what comes due meanwhile leaves together
 _LONGEST_WAIT_S = 3600.0
@@ -54,6 +54,10 @@ class Pacer:
         """Have a flow go on with another load from now on."""
         now_s = self.clock()
         self._jobs.put(lambda: self._set_load(flow, now_s, load_kbit))
+
+    def set_sender(self, flow: Flow, sender: Sender) -> None:
+        """Have a flow go on with another sender."""
+        self._jobs.put(lambda: self._set_sender(flow, sender))
 
     def close(self) -> None:
         """Close every flow and end, soon; `join` waits for it. Twice is harmless."""
@@ -108,6 +112,12 @@ class Pacer:
     def _remove(self, flow: Flow) -> None:
         self._entries.pop(flow, None)
         flow.close()
+
+    def _set_sender(self, flow: Flow, sender: Sender) -> None:
+        if flow in self._entries:
+            flow.set_sender(sender)
+        else:
+            sender.close()
 
     def _set_load(self, flow: Flow, at_s: float, load_kbit: float) -> None:
         if flow in self._entries:

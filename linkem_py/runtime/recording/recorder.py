@@ -12,13 +12,14 @@ from contextlib import suppress
 from typing import IO, Any, Protocol
 
 from linkem_py.errors import KernelError, RequestError
+from linkem_py.model.access import Access
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule.fields import difference
-from linkem_py.model.topology import Link, LinkKey, Topology
+from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Topology
 from linkem_py.runtime.changes import Applied, LinkChange, LinkStats, NetworkStats
 from linkem_py.runtime.recording.topologies import topology_json
-from linkem_py.runtime.recording.values import cross_traffic_json, fields_json, key_json
+from linkem_py.runtime.recording.values import access_json, cross_traffic_json, fields_json, key_json
 
 FORMAT = 1
 COUNTERS = (
@@ -123,11 +124,27 @@ class Recorder:
         }
         if applied.peer is not None:
             line["peer"] = applied.peer
+            line |= self._of_peer(applied.what, applied.peer, applied.segment)
         if applied.segment is not None:
             line["segment"] = applied.segment
+        if applied.addresses:
+            line["addresses"] = list(applied.addresses)
         if applied.groups:
             line["groups"] = [sorted(group) for group in applied.groups]
         self._write(line)
+
+    def _of_peer(self, what: str, name: str, segment: str | None) -> dict[str, Any]:
+        """What a change about a peer has of its placement and of its access link."""
+        if self._network is None or what not in ("add_peer", "join", "set_access"):
+            return {}
+        topology = self._network.topology
+        line: dict[str, Any] = {}
+        if what == "add_peer" and topology.peers[name].placement != "sender":
+            line["placement"] = topology.peers[name].placement
+        access = topology.access(name, segment=segment or DEFAULT_SEGMENT)
+        if what == "set_access" or access != Access():
+            line["access"] = access_json(access)
+        return line
 
     async def _count(self, network: Source, every_s: float) -> None:
         loop = asyncio.get_running_loop()

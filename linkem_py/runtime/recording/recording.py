@@ -6,14 +6,15 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
 from linkem_py.errors import TopologyError
+from linkem_py.model.access import Access
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import Replay, ScheduledChange
-from linkem_py.model.topology import LinkKey, Topology
+from linkem_py.model.topology import LinkKey, Placement, Topology
 from linkem_py.runtime.recording import values
 from linkem_py.runtime.recording.recorder import COUNTERS, FORMAT
 from linkem_py.runtime.recording.topologies import topology_of, with_ceiling
@@ -46,6 +47,8 @@ class RecordedChange:
     Attributes
     ----------
     at_s : when the kernel had taken it, seconds since the beginning
+    placement : of the queues of a peer that came; None: ``sender``
+    access : the peer's access link from then on, of a peer that came, joined, or got another one
     """
 
     at_s: float
@@ -54,6 +57,9 @@ class RecordedChange:
     revision: int = 0
     peer: str | None = None
     segment: str | None = None
+    addresses: tuple[str, ...] = ()
+    placement: Placement | None = None
+    access: Access | None = None
     groups: tuple[tuple[str, ...], ...] = ()
 
 
@@ -214,6 +220,9 @@ def _change(at_s: float, line: dict[str, Any]) -> RecordedChange:
         revision=int(_number(line, "revision", default=0)),
         peer=_name(line, "peer"),
         segment=_name(line, "segment"),
+        addresses=_addresses(line),
+        placement=_placement(line),
+        access=values.access(line["access"]) if "access" in line else None,
         groups=tuple(_group(group) for group in values.items(line, "groups", default=())),
     )
 
@@ -247,6 +256,20 @@ def _group(data: Any) -> tuple[str, ...]:
     if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
         raise TopologyError("groups", "must be lists of peers", data)
     return tuple(data)
+
+
+def _addresses(data: dict[str, Any]) -> tuple[str, ...]:
+    found = values.items(data, "addresses", default=())
+    if len(found) > 2 or not all(isinstance(address, str) for address in found):
+        raise TopologyError("addresses", "must be an IPv4 address and at most an IPv6 address", list(found))
+    return tuple(found)
+
+
+def _placement(data: dict[str, Any]) -> Placement | None:
+    value: Placement | None = data.get("placement")
+    if value is not None and value not in get_args(Placement):
+        raise TopologyError("placement", f"must be one of {', '.join(get_args(Placement))}", value)
+    return value
 
 
 def _name(data: dict[str, Any], name: str) -> str | None:

@@ -19,7 +19,8 @@ def topology_json(topology: Topology) -> dict[str, Any]:
     """The JSON of a topology as it is now, without its schedules.
 
     ``joined`` has the (peer, segment) that stay without a link there, ``numbers`` those of the peers, if
-    they are not 1, 2, 3 and so on, ``placement`` the peers whose queues are not their own, ``access`` the access links.
+    they are not 1, 2, 3 and so on, ``placement`` the peers whose queues are not their own, ``access`` the access
+    links, ``addresses`` those that peers were given in place of their numbers'.
     """
     line: dict[str, Any] = {
         "name": topology.name,
@@ -42,12 +43,17 @@ def topology_json(topology: Topology) -> dict[str, Any]:
         line["placement"] = placed
     if topology.accesses:
         line["access"] = [
-            {"peer": peer, "segment": segment, **attrs.asdict(link.access, filter=lambda _, value: value is not None)}
+            {"peer": peer, "segment": segment, **values.access_json(link.access)}
             for (peer, segment), link in topology.accesses.items()
         ]
     numbers = [peer.number for peer in topology.peers.values()]
     if numbers != list(range(1, len(numbers) + 1)):
         line["numbers"] = numbers
+    given = [(peer.name, own) for peer in topology.peers.values() for own in peer.given]
+    if given:
+        line["addresses"] = [
+            [name, own.segment, str(own.ipv4), None if own.ipv6 is None else str(own.ipv6)] for name, own in given
+        ]
     return line
 
 
@@ -72,6 +78,7 @@ def topology_of(data: Any) -> Topology:
         topology.set_access(**_access(access))
     for key, impairment in links:
         topology.add_link(key[0], key[1], impairment, segment=key[2])
+    topology.place(dict(map(_address, values.items(data, "addresses", default=()))))
     return topology
 
 
@@ -140,3 +147,12 @@ def _is_number(value: Any) -> bool:
 def _link(data: Any) -> tuple[LinkKey, Impairment]:
     key = values.key(data)
     return key, Impairment.from_mapping(values.fields(data.get("set")))
+
+
+def _address(data: Any) -> tuple[tuple[str, str], tuple[str, str | None]]:
+    if not isinstance(data, list) or len(data) != 4:
+        raise TopologyError("addresses", "must be lists of a peer, a segment, IPv4 and IPv6", data)
+    name, segment, ipv4, ipv6 = data
+    if not all(isinstance(text, str) for text in data[:3]) or not (ipv6 is None or isinstance(ipv6, str)):
+        raise TopologyError("addresses", "must be lists of a peer, a segment, IPv4 and IPv6", data)
+    return (name, segment), (ipv4, ipv6)

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from linkem_py.errors import TopologyError
+from linkem_py.model.access import Access
 from linkem_py.model.cross_traffic import CrossTraffic
 from linkem_py.model.distribution import DelayTable
 from linkem_py.model.loss import FourState, GilbertElliott
@@ -42,6 +43,18 @@ def cross_traffic_json(traffic: CrossTraffic | None) -> dict[str, Any]:
         return {}
     fields = attrs.asdict(traffic, recurse=False, filter=lambda _, value: value is not None)
     return {"cross_traffic": fields}
+
+
+def access_json(access: Access) -> dict[str, Any]:
+    """The JSON of an access link."""
+    return attrs.asdict(access, filter=lambda _, value: value is not None)
+
+
+def access(data: Any) -> Access:
+    """An access link from its JSON. Raises `TopologyError`."""
+    if not isinstance(data, dict):
+        raise TopologyError("access", "must be an object of fields", data)
+    return Access().evolve(**data)
 
 
 def key(data: Any) -> LinkKey:

@@ -83,7 +83,7 @@ def _heal(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
 
 
 def _add_peer(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
-    return net.add_peer(str(change.peer))
+    return net.add_peer(str(change.peer), placement=change.placement, **_access(change))
 
 
 def _remove_peer(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
@@ -125,12 +125,37 @@ def _carrier_up(net: Network, change: RecordedChange) -> Coroutine[Any, Any, obj
     return net.carrier(str(change.peer), segment=change.segment or DEFAULT_SEGMENT, up=True)
 
 
+def _readdress(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
+    ipv4, ipv6 = (*change.addresses, None)[:2]
+    return net.readdress(str(change.peer), segment=str(change.segment), ipv4=ipv4, ipv6=ipv6)
+
+
+def _join(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
+    return net.join(str(change.peer), str(change.segment), **_access(change))
+
+
+def _leave(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
+    return net.leave(str(change.peer), str(change.segment))
+
+
+def _set_access(net: Network, change: RecordedChange) -> Coroutine[Any, Any, object]:
+    return net.set_access(str(change.peer), segment=str(change.segment), **_access(change))
+
+
+def _access(change: RecordedChange) -> dict[str, Any]:
+    return {} if change.access is None else attrs.asdict(change.access)
+
+
 def _impairment(link: RecordedLink) -> Impairment:
     return link.change.applied_to(Impairment())
 
 
 def _has_peer(change: RecordedChange) -> bool:
     return change.peer is not None
+
+
+def _has_end(change: RecordedChange) -> bool:
+    return change.peer is not None and change.segment is not None
 
 
 def _has_links(change: RecordedChange) -> bool:
@@ -153,4 +178,8 @@ _STRUCTURE: dict[
     "up": (_has_links, _up),
     "carrier down": (_has_peer, _carrier_down),
     "carrier up": (_has_peer, _carrier_up),
+    "readdress": (lambda change: _has_end(change) and bool(change.addresses), _readdress),
+    "join": (_has_end, _join),
+    "leave": (_has_end, _leave),
+    "set_access": (lambda change: _has_end(change) and change.access is not None, _set_access),
 }

@@ -11,7 +11,7 @@ import pytest
 from linkem_py import Network
 from linkem_py.control.mqtt import MqttControl
 from linkem_py.control.remote_mqtt import MqttStation
-from linkem_py.control.wire.commands import Carrier, LinkSchedule, Reschedule, Switch
+from linkem_py.control.wire.commands import Carrier, LinkSchedule, Readdress, Reschedule, Switch
 from linkem_py.model.presets import SCHEDULES
 from tests.control.mqtt.brokers import Mosquitto
 from tests.control.mqtt.clients import Client
@@ -108,11 +108,13 @@ async def test_a_station_over_the_broker_has_the_same_commands(broker: Mosquitto
             Reschedule(changes=(LinkSchedule(KEY, schedule),)),
             Switch(link=KEY, up=False),
             Carrier(peer="a", segment="lan", up=False),
+            Readdress(peer="a", segment="lan", ipv4="10.0.0.99"),
         ):
             assert (await station.submit(command)).ok
         assert net.schedules[KEY].schedule == schedule
         assert net.topology.links[KEY].down
         assert net.without_carrier == (("a", "lan"),)
+        assert net.peer("a").address == "10.0.0.99"
 
 
 @pytest.mark.netem

@@ -13,6 +13,7 @@ from linkem_py.control.wire.commands import (
     LinkSchedule,
     LinkUpdate,
     Partition,
+    Readdress,
     Reschedule,
     Switch,
     Update,
@@ -72,9 +73,13 @@ reschedules = st.builds(
 )
 switches = st.builds(Switch, link=keys, up=st.booleans(), both=st.booleans(), id=ids)
 carriers = st.builds(Carrier, peer=names, segment=st.sampled_from(["lan", "lte"]), up=st.booleans(), id=ids)
+addresses = st.none() | st.sampled_from(["10.1.0.9", "fd00:2::9", "nonsense"])
+readdresses = st.builds(
+    Readdress, peer=names, segment=st.sampled_from(["lan", "lte"]), ipv4=addresses, ipv6=addresses, id=ids
+)
 partitions = st.builds(Partition, groups=groups.map(tuple), id=ids)
 # What a schema can say all of.
-plain_commands = st.one_of(updates, switches, carriers, partitions, st.builds(Heal, id=ids))
+plain_commands = st.one_of(updates, switches, carriers, readdresses, partitions, st.builds(Heal, id=ids))
 commands = plain_commands | reschedules
 
 scalars = st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False, allow_infinity=False)

@@ -15,6 +15,7 @@ from linkem_py.control.wire.commands import (
     LinkSchedule,
     LinkUpdate,
     Partition,
+    Readdress,
     Reschedule,
     Switch,
     Update,
@@ -340,7 +341,10 @@ def test_a_command_without_an_id_has_none_on_the_wire(name: str) -> None:
         ({}, "command must be given"),
         ({"command": 1}, "command must be a string: 1"),
         ({"command": "sets"}, "command is unknown (did you mean set?): 'sets'"),
-        ({"command": "quit"}, "command is unknown; known are set, schedule, switch, carrier, partition, heal: 'quit'"),
+        (
+            {"command": "quit"},
+            "command is unknown; known are set, schedule, switch, carrier, readdress, partition, heal: 'quit'",
+        ),
         ({"command": "set", "groups": []}, "groups is unknown; known are id, changes: '[]'"),
     ],
     ids=str,
@@ -396,6 +400,14 @@ def test_the_segment_is_the_default_one_if_none_is_named() -> None:
     )
 
 
+def test_a_peer_is_given_addresses_or_gets_the_next_free_ones() -> None:
+    given = Readdress(peer="a", segment="lte", ipv4="10.1.0.9", ipv6="fd00:2::9", id="x")
+    for wanted in (given, Readdress(peer="a", segment="lan"), Readdress(peer="a", segment="lan", ipv6="fd00:1::9")):
+        assert command(command_json(wanted)) == wanted
+    assert command({"command": "readdress", "peer": "a"}) == Readdress(peer="a", segment="lan")
+    assert command_json(Readdress(peer="a", segment="lte")) == {"command": "readdress", "peer": "a", "segment": "lte"}
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -419,6 +431,9 @@ def test_the_segment_is_the_default_one_if_none_is_named() -> None:
         ({"command": "switch", "src": "a", "dst": "b", "up": 1}, "up must be true or false: 1"),
         ({"command": "switch", "src": "a", "dst": "b", "up": True, "both": 1}, "both must be true or false: 1"),
         ({"command": "switch", "src": "a", "up": True}, "dst must be given: None"),
+        ({"command": "readdress"}, "peer must be given: None"),
+        ({"command": "readdress", "peer": "a", "ipv4": 5}, "ipv4 must be a string: 5"),
+        ({"command": "readdress", "pear": "a"}, "pear is unknown (did you mean peer?): 'a'"),
         ({"command": "carrier", "up": True}, "peer must be given: None"),
         ({"command": "carrier", "peer": "a", "up": "no"}, "up must be true or false: 'no'"),
         ({"command": "carrier", "peer": "a", "segment": "", "up": True}, "segment must have 1 to 63 characters: ''"),

@@ -82,6 +82,7 @@ def test_titles_name_the_topics() -> None:
         "schedule",
         "switch",
         "carrier",
+        "readdress",
         "partition",
         "heal",
         "status",
@@ -111,7 +112,7 @@ def test_every_field_is_explained() -> None:
 
 
 def test_only_known_names_come_in() -> None:
-    for name in ("link-set", "set", "schedule", "link-switch", "switch", "carrier", "partition", "heal"):
+    for name in ("link-set", "set", "schedule", "link-switch", "switch", "carrier", "readdress", "partition", "heal"):
         assert SCHEMA["$defs"][name]["additionalProperties"] is False
 
 

@@ -44,6 +44,7 @@ def test_what_comes_in_is_subscribed_to() -> None:
         "linkem/demo/schedule",
         "linkem/demo/switch",
         "linkem/demo/carrier",
+        "linkem/demo/readdress",
         "linkem/demo/partition",
         "linkem/demo/heal",
     )
@@ -147,5 +148,5 @@ def test_a_links_commands_have_topics_of_their_own() -> None:
     assert TOPICS.parse(TOPICS.link_schedule(key)) == ("link_schedule", key, None)
     assert TOPICS.parse(TOPICS.link_switch(key)) == ("link_switch", key, None)
     assert TOPICS.parse("linkem/demo/link/lte/a/b/down") is None
-    for name in ("schedule", "switch", "carrier"):
+    for name in ("schedule", "switch", "carrier", "readdress"):
         assert TOPICS.parse(getattr(TOPICS, name)) == (name, None, None)
