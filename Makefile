@@ -1,5 +1,6 @@
 # make demo     run a network, measure it, show the report    } both install first
 # make test     every check and every test, in one command    } what is missing
+# make kernel   build the guest kernel that tests in virtual time need: once, about 4 minutes on two cores
 # make check    format, lint, types, import contracts
 # make format   put the code into the project's format
 # make bench    measure the costs
@@ -9,10 +10,10 @@ DURATION ?= 20s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test kernel check format bench clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -7
 
 setup:
 	@.ci/setup
@@ -25,6 +26,10 @@ demo: setup
 test: setup
 	@.venv/bin/python .ci/run_tests.py
 
+kernel:
+	@.ci/setup kernel
+	@.venv/bin/linkem kernel build
+
 check: setup
 	@.ci/check
 
@@ -34,7 +39,7 @@ format: setup
 
 bench: setup
 	@.ci/with-kernel .venv/bin/python -m benchmarks
-	@.venv/bin/python -m benchmarks control_of_a_guest --json build/bench-guest.json
+	@.venv/bin/python -m benchmarks control_of_a_guest virtual_time --json build/bench-guest.json
 
 clean:
 	@rm -rf build dist .coverage .coverage.* htmlcov .hypothesis

@@ -4,7 +4,8 @@
 2. side by side, as many as there are processors: format, lint, types and import contracts (.ci/check); the pure tests,
    with the coverage of `model` and `plan`; the other tests in this kernel; and those that lack something here in
    user-mode kernels, some files in each
-3. the sum: a test counts once, by what became of it where it could run
+3. the sum: a test counts once, by what became of it where it could run; which were skipped for want of a
+   kernel that can run in virtual time is said by name
 
 Fails when anything failed, and when no kernel test ran anywhere. What a guest did not come to is run once more in
 another one. A few failures outside the pure tests are tried once more, alone, because a busy machine disturbs what
@@ -30,6 +31,7 @@ BIN = Path(".venv/bin")
 PYTHON = str(BIN / "python")
 LINKEM = str(BIN / "linkem")
 RECORDS = Path("build/tests")
+UNBUILT = "skipped, because no kernel here can run in virtual time (`make kernel` builds one, once, in about 4 minutes)"
 PURE = ("tests/model", "tests/plan")
 SIDE_BY_SIDE = min(4, os.cpu_count() or 1)
 # A guest that hangs takes no more than its own files with it, and these again.
@@ -253,6 +255,8 @@ def conclude(tests: dict[str, Entry], problems: list[str], unsteady: list[str]) 
     heading("sum")
     for name in unsteady:
         print(f"passed only when repeated: {name}")
+    if unbuilt := sorted(test for test, entry in tests.items() if entry["unbuilt"] and entry["outcome"] == "skipped"):
+        print(f"{UNBUILT}:", *unbuilt, sep="\n  ")
     for name in failed(tests):
         print(f"failed: {name}")
     for problem in problems:

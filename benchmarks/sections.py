@@ -16,6 +16,7 @@ from benchmarks.control import control, control_of_a_guest
 from benchmarks.measure import Row, available_kb, median_of, percentile, send_many, wait_until_freed
 from benchmarks.schedules import schedules
 from benchmarks.shaping import shaping
+from benchmarks.virtual_time import virtual_time
 from linkem_py import Impairment, Network, Topology
 from linkem_py.kernel.driver import KernelDriver
 from linkem_py.kernel.probe import probe
@@ -282,4 +283,5 @@ SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
     "access": access,
     "control": control,
     "control_of_a_guest": control_of_a_guest,
+    "virtual_time": virtual_time,
 }

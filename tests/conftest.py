@@ -4,6 +4,9 @@
 named (fields of `linkem_py.model.Capabilities`); where one is missing, the test is skipped and the
 reason says which. `make test` finds them by `--lacking=FILE` and runs them in a user-mode kernel: `--only=FILE`
 takes the tests named in a file, `--record=FILE` writes down what became of each.
+
+`@pytest.mark.virtual_time` boots a user-mode kernel that can run in virtual time, which has to be built
+(`make kernel`); the test is skipped where there is none, and the record says that this is why.
 """
 
 from __future__ import annotations
@@ -56,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     if item.get_closest_marker("netem"):
         item.add_marker(pytest.mark.kernel("netem"))
+    if item.get_closest_marker("virtual_time"):
+        item.add_marker(pytest.mark.guest)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -87,6 +92,18 @@ def why_no_guest() -> str:
     return ""
 
 
+@functools.cache
+def why_no_virtual_time() -> str:
+    """Why no user-mode kernel can run in virtual time here; empty if one can."""
+    from linkem_py.guest.kernels import find_virtual_time_kernel
+
+    try:
+        find_virtual_time_kernel()
+    except LinkemError as error:
+        return str(error)
+    return ""
+
+
 def lacking(item: pytest.Item) -> list[str]:
     """The capabilities that a kernel test needs and this kernel does not have."""
     named = {name for marker in item.iter_markers("kernel") for name in marker.args}
@@ -97,6 +114,9 @@ def lacking(item: pytest.Item) -> list[str]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("guest") and (reason := why_no_guest()):
+        pytest.skip(reason)
+    if item.get_closest_marker("virtual_time") and (reason := why_no_virtual_time()):
+        item.user_properties.append(("unbuilt", True))
         pytest.skip(reason)
     if item.get_closest_marker("kernel"):
         item.user_properties.append(("kernel", True))
@@ -171,6 +191,7 @@ class Record:
             "outcome": outcome,
             "kernel": properties.get("kernel", False),
             "lacks": properties.get("lacks", []),
+            "unbuilt": properties.get("unbuilt", False),
             "seconds": round(self._seconds.pop(test, 0), 3),
         }
         self._file.write(json.dumps(entry) + "\n")

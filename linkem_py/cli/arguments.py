@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from linkem_py.cli import described, kernel, network_arguments
+from linkem_py.cli import described, kernel, network_arguments, virtual
 from linkem_py.cli.errors import UsageError
 
 USAGE = 2  # exit status
@@ -140,6 +140,7 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--report", metavar="FOLDER", help="write the report there: tables, plots, JSON")
     network_arguments.recorded(command)
     _kernel(command)
+    virtual.add_arguments(command)
     _json(command)
     _quiet(command)
 
@@ -166,6 +167,7 @@ def _verify(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quick", action="store_true", help="20 s at most, and twice the tolerances not given")
     command.set_defaults(record=None)
     _kernel(command)
+    virtual.add_arguments(command)
     _json(command)
     _quiet(command)
 
@@ -175,6 +177,7 @@ def _up(command: argparse.ArgumentParser) -> None:
     network_arguments.up(command)
     network_arguments.recorded(command)
     _kernel(command)
+    virtual.add_arguments(command)
     _json(command)
     _quiet(command)
 
@@ -183,6 +186,7 @@ def _replay(command: argparse.ArgumentParser) -> None:
     network_arguments.replay(command)
     network_arguments.recorded(command)
     _kernel(command)
+    virtual.add_arguments(command)
     _json(command)
     _quiet(command)
 

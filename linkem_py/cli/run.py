@@ -60,7 +60,7 @@ async def _measured(topology: Topology, options: argparse.Namespace, duration_s:
     from linkem_py.report import calibrate, measure
     from linkem_py.runtime import Network
 
-    with shown_progress(off=options.quiet or options.json) as progress:
+    with shown_progress(off=options.quiet or options.json or options.virtual_time) as progress:
         progress("calibrating", 0.0)
         machine = await calibrate()  # before the network's schedules begin
         progress("calibrating", 1.0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from linkem_py.cli import facts, user_namespace
+from linkem_py.cli import facts, user_namespace, virtual
 from linkem_py.cli.console import notice
 from linkem_py.cli.errors import UsageError
 from linkem_py.cli.kernel_choice import HOST, Decision, Facts, Kernel, Place, decide
@@ -56,6 +56,11 @@ def prepare(options: argparse.Namespace, load: Callable[[argparse.Namespace], De
     Where this process cannot enter one, the whole command line runs in another process, whose exit
     status is returned. Raises what `decide` and `load` do.
     """
+    if virtual.is_wanted(options):
+        decision = virtual.decide(options)
+        topology, duration_s = _load(options, load)
+        return Start(topology, decision, duration_s)
+    virtual.repeat_randomness(options.seed)
     found = facts.find_facts(options.kernel)
     # Before anything is imported that starts a thread; what the topology needs is not known yet.
     early = _try_to_decide(options.kernel, found)
@@ -64,19 +69,26 @@ def prepare(options: argparse.Namespace, load: Callable[[argparse.Namespace], De
             return subprocess.call([sys.executable, "-m", MODULE, *options.words])
         user_namespace.enter()
         found = found.entered()
-    duration_s = parse_seconds(options.duration)
-    network = load(options)
-    topology = network.topology
-    if duration_s is None and network.scenario is not None:
-        duration_s = network.scenario.duration_s
-    if options.record is not None:
-        options.record = recording_file(options.record)
+    topology, duration_s = _load(options, load)
     decision = _decide_for(topology, options.kernel, found)
     if decision.place is Place.NAMESPACE:
         raise LinkemError("this process has threads and cannot enter a user namespace")
     if early is not None and early.place is Place.NAMESPACE and decision.place is Place.HERE:
         decision = attrs.evolve(decision, place=Place.NAMESPACE)
     return Start(topology, decision, duration_s)
+
+
+def _load(
+    options: argparse.Namespace, load: Callable[[argparse.Namespace], Described]
+) -> tuple[Topology, float | None]:
+    """The topology, and for how long."""
+    duration_s = parse_seconds(options.duration)
+    network = load(options)
+    if duration_s is None and network.scenario is not None:
+        duration_s = network.scenario.duration_s
+    if options.record is not None:
+        options.record = recording_file(options.record)
+    return network.topology, duration_s
 
 
 def recording_file(name: str) -> str:
@@ -109,6 +121,7 @@ def run_again_in_guest(options: argparse.Namespace, decision: Decision) -> int:
             kernel=decision.guest,
             memory=options.memory,
             hand_over=options.owner,  # or a caller would be left without its standard output
+            virtual=virtual.for_guest(options),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

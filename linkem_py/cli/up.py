@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from linkem_py.cli import virtual
 from linkem_py.cli.console import BOLD, DIM, Cell, Paint, columns, notice, paint_stdout, print_json
 from linkem_py.cli.daemon import Ready, detach
 from linkem_py.control.registry import Registry
@@ -32,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
 def bring_up(options: argparse.Namespace, prepare: Callable[[argparse.Namespace], Start | int]) -> int:
     """`run`, of a network that `prepare` finds."""
+    virtual.check_surfaces(options)
     if not options.detach:
         return _host(options, None, prepare)
     from linkem_py.cli.main import guarded
@@ -53,6 +55,10 @@ def _host(
     started = prepare(options)
     if isinstance(started, int):
         return started
+    if virtual.is_wanted(options):
+        if started.recording is None:
+            virtual.check_end(options, started.duration_s)
+        return start.run_again_in_guest(options, started.decision)
     _check_mqtt(options)
     _check_metrics(options)
     from linkem_py.control.wire.topics import network_name_of
@@ -138,7 +144,7 @@ def _foreground(options: argparse.Namespace) -> Show:
         from linkem_py.cli.live import show_live
 
         console = Console()
-        if console.is_terminal and not options.json:
+        if console.is_terminal and not options.json and not options.virtual_time:
             _say(facts, options)
             await show_live(station, console, f"{facts['name']} (Ctrl-C takes it down)")
             return

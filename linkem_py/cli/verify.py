@@ -77,7 +77,7 @@ async def _verified(
     from linkem_py.report.verify.verification import DURATION_S
 
     longest_s = duration_s or (_QUICK_S if options.quick else DURATION_S)
-    with shown_progress(off=options.quiet or options.json) as progress:
+    with shown_progress(off=options.quiet or options.json or options.virtual_time) as progress:
         return await verify(
             topology, tolerances=tolerances, links=keys, duration_s=longest_s, seed=options.seed, progress=progress
         )

@@ -112,7 +112,9 @@ class MqttStation:
         try:
             await doing
         except aiomqtt.MqttError as error:
-            raise self._error(f"no connection to the MQTT broker {self._url}: {error}") from None
+            from linkem_py.runtime.defaults import why_unreachable
+
+            raise self._error(f"no connection to the MQTT broker {self._url}: {error}{why_unreachable()}") from None
 
     # --- the port ------------------------------------------------------------------------------
 

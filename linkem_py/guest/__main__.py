@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 
 from linkem_py.errors import GuestError
 from linkem_py.guest.kernels import find_kernel, find_virtual_time_kernel
 from linkem_py.guest.memory import parse_memory
 from linkem_py.guest.run import GuestTimeoutError, run_in_guest
-from linkem_py.guest.virtual_time import VirtualTime
+from linkem_py.guest.virtual_time import VirtualTime, parse_rate, parse_start
 
 USAGE, TIMEOUT, CANNOT_START = 2, 124, 125
 
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--virtual-time", action="store_true", help="computing takes no time, waiting is skipped")
     parser.add_argument("--start", metavar="DATE", type=_date, help="virtual time: the clock starts at (2030-01-01)")
     parser.add_argument("--stall", metavar="S", type=_seconds, help="virtual time: may stand still so long (20)")
+    parser.add_argument("--default-rate", metavar="RATE", type=_rate, help="virtual time: of links without a rate (1G)")
     parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="command and arguments")
     return parser
 
@@ -66,12 +67,14 @@ def _parser() -> argparse.ArgumentParser:
 def _virtual_time(options: argparse.Namespace) -> VirtualTime | None:
     given = {"start": options.start, "stall_s": options.stall}
     given = {name: value for name, value in given.items() if value is not None}
+    if options.default_rate is not None:
+        (given["default_rate_kbit"],) = options.default_rate
     if options.virtual_time:
         # Standard error is handed over with the command's end, and this comes after it.
         kept = os.dup(2)
         return VirtualTime(**given, tell=lambda passed: _say(str(passed), kept))
     if given:
-        raise ValueError("--start and --stall need --virtual-time")
+        raise ValueError("--start, --stall and --default-rate need --virtual-time")
     return None
 
 
@@ -100,15 +103,19 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _rate(text: str) -> tuple[float | None]:
+    # In a tuple: none is a rate, too.
+    try:
+        return (parse_rate(text),)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _date(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a date such as 2030-01-01 or 2030-01-01T12:00: {text!r}") from None
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    if not 1971 <= found.year <= 2200:
-        raise argparse.ArgumentTypeError(f"must be between 1971 and 2200: {text!r}")
-    return found
+        return parse_start(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _complain(text: str, status: int) -> int:

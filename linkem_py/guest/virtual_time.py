@@ -7,6 +7,7 @@ the host, the clock runs on; while it writes to the host, the clock stands.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -21,6 +22,16 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 #: Set to 1 in the environment of what runs in virtual time.
 VARIABLE = "LINKEM_VIRTUAL_TIME"
 
+#: The rate of links that have none, in kbit/s: without any a greedy sender lets hardly any time pass.
+DEFAULT_RATE_KBIT = 1e6
+
+#: The environment of what runs in virtual time has it there; empty for none.
+RATE_VARIABLE = "LINKEM_DEFAULT_RATE_KBIT"
+
+_RATE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kMG])(?:bit(?:/s)?)?")
+_KBIT = {"k": 1.0, "M": 1e3, "G": 1e6}
+_HIGHEST_KBIT = 8e9
+
 # The kernel boots so long before START, in its own time: more than it ever takes. `init` sleeps the rest
 # away (it costs nothing), so that a command's clocks start from the same values in every run.
 BOOT_S = 60
@@ -34,6 +45,32 @@ UNLIMITED_WINDOW = 1 << 62
 _LEAST = 0.05
 _NOTICED_S = 1e-3
 _LOOK_S = 0.5
+
+
+def parse_rate(text: str) -> float | None:
+    """kbit/s from ``1G``, ``500M``, ``64k``, also with ``bit`` or ``bit/s`` behind it; None from ``none``.
+
+    Raises ValueError.
+    """
+    if text == "none":
+        return None
+    match = _RATE.fullmatch(text)
+    rate_kbit = float(match[1]) * _KBIT[match[2]] if match else 0.0
+    if not 1 <= rate_kbit <= _HIGHEST_KBIT:
+        raise ValueError(f"must be a rate from 1k on, such as 500M or 1G, or none: {text!r}")
+    return rate_kbit
+
+
+def parse_start(text: str) -> datetime:
+    """A date for the clock to start at, in UTC unless it says otherwise. Raises ValueError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"must be a date such as 2030-01-01 or 2030-01-01T12:00: {text!r}") from None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if not 1971 <= found.year <= 2200:
+        raise ValueError(f"must be between 1971 and 2200: {text!r}")
+    return found
 
 
 @attrs.frozen(kw_only=True)
@@ -59,11 +96,13 @@ class VirtualTime:
     ----------
     start : what the command's clock shows when it starts
     stall_s : so many seconds of real time may virtual time stand still, before the guest is ended
+    default_rate_kbit : of links that have no rate, in kbit/s; None for none
     tell : called with what has passed, at the end, also after an error; None for nobody
     """
 
     start: datetime = START
     stall_s: float = attrs.field(default=20.0, validator=attrs.validators.gt(0))
+    default_rate_kbit: float | None = DEFAULT_RATE_KBIT
     tell: Callable[[Passed], object] | None = None
 
     @property
@@ -77,7 +116,8 @@ class VirtualTime:
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """`env` as a command finds it: with what makes two runs alike, where nothing else is said."""
-        return {"PYTHONHASHSEED": "0", **env, VARIABLE: "1"}
+        rate = "" if self.default_rate_kbit is None else f"{self.default_rate_kbit:g}"
+        return {"PYTHONHASHSEED": "0", **env, VARIABLE: "1", RATE_VARIABLE: rate}
 
 
 class GuestStalledError(GuestError):
@@ -97,8 +137,8 @@ class GuestStalledError(GuestError):
         slow = f"hardly passes ({moved_s:.3f} s in {stall_s:g} s of real time, now at {virtual_s:,.3f} s)"
         super().__init__(
             f"virtual time {slow if moved_s >= _NOTICED_S else still}: {who}. Computing "
-            "takes no virtual time: a loop that waits for the clock must sleep, and a sender needs a link with a "
-            "rate. If it only takes long, allow more with --stall"
+            "takes no virtual time: a loop that waits for the clock must sleep, and so must a sender that its link "
+            "does not hold up (UDP, or no rate). If it only takes long, allow more with --stall"
         )
         self.program = program
         self.virtual_s = virtual_s

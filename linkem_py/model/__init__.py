@@ -11,6 +11,7 @@
 #   access        Access: the line that all links of a peer's interface share
 #   gateway       Gateway: a peer that forwards; nat: Nat, what it does to addresses and ports
 #   topology      Topology over a networkx graph; Peer, Link, Segment
+#   default_rate  a rate for links that have none
 #   capabilities  Capabilities: what a kernel can do
 #   durations     90, 90s, 1h
 #   rules         the validators they share

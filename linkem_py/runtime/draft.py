@@ -10,6 +10,7 @@ import attrs
 
 from linkem_py.errors import RequestError, TopologyError
 from linkem_py.model.capabilities import EVERYTHING, Capabilities
+from linkem_py.model.default_rate import at_least_rated
 from linkem_py.model.impairment import FIELDS, Impairment
 from linkem_py.model.topology import Link, LinkKey, Topology
 from linkem_py.plan import duplicates
@@ -29,12 +30,16 @@ class Draft:
 
     Attributes
     ----------
+    default_rate_kbit : for links that have no rate, or would lose it; None: none
     wishes : what becomes of every link that was named
     outages : whether the kernel can cut a link
     """
 
-    def __init__(self, topology: Topology, capabilities: Capabilities = EVERYTHING) -> None:
+    def __init__(
+        self, topology: Topology, capabilities: Capabilities = EVERYTHING, default_rate_kbit: float | None = None
+    ) -> None:
         self._topology = topology
+        self.default_rate_kbit = default_rate_kbit
         self._capabilities = capabilities
         self.outages = capabilities.gact
         self.wishes: dict[LinkKey, Wish] = {}
@@ -84,6 +89,7 @@ class Draft:
                 impairment, ceiling_kbit, outage = now.impairment, change.ceiling_kbit, False
             else:
                 impairment = _changed(now.impairment, change)
+            impairment = at_least_rated(impairment, self.default_rate_kbit)
         except TopologyError as error:
             raise error.at(str(link)) from None
         shaped = now.shaped or impairment.rate_kbit is not None or ceiling_kbit is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -29,6 +28,7 @@ from linkem_py.kernel.probe import probe
 from linkem_py.model.access import DownlinkPlace
 from linkem_py.model.capabilities import Capabilities
 from linkem_py.model.cross_traffic import CrossTraffic
+from linkem_py.model.default_rate import give_rates
 from linkem_py.model.impairment import Impairment
 from linkem_py.model.schedule import Schedule
 from linkem_py.model.topology import DEFAULT_SEGMENT, Link, LinkKey, Placement, Topology, check_possible
@@ -50,7 +50,7 @@ from linkem_py.plan.requirements import (
 )
 from linkem_py.plan.scope import part, scope
 from linkem_py.plan.tree import Planner
-from linkem_py.runtime import statistics
+from linkem_py.runtime import defaults, statistics
 from linkem_py.runtime.captures import Captures
 from linkem_py.runtime.changes import Applied, Batch, Clearing, LinkChange, NetworkStats, Rescheduled
 from linkem_py.runtime.cross_traffic import CrossTrafficEngine, FlowSockets, SocketMaker
@@ -94,9 +94,12 @@ class Network:
     ----------
     topology : what to run
     seed : of the run, 64 bits; netem's random sequences follow from it where the kernel has
-        seeds, and so do the schedules. None picks one; `net.seed` says which.
+        seeds, and so do the schedules. None picks one, 0 in virtual time; `net.seed` says which.
     record : a file for every change made and for counters, see `linkem_py.runtime.recording`
     record_stats_s : counters every so many seconds; None: none
+
+    In virtual time every link without a rate gets one (LINKEM_DEFAULT_RATE_KBIT in the environment), now and
+    whenever it is changed or added: over a link that takes everything at once a sender lets no time pass.
 
     Raises (on entering) `PrivilegeError`, `CapabilityError`, `DuplicateRestrictionError`,
     `OperationError`; `ToolMissingError`, if a gateway has NAT and there is no nft.
@@ -116,7 +119,10 @@ class Network:
             raise TopologyError("seed", "must be a whole number of 64 bits", seed)
         self.topology = topology.copy()
         self.topology.settle()
-        self.seed: int = secrets.randbits(63) if seed is None else seed
+        self._default_rate_kbit = defaults.rate_kbit()
+        self._unrated = sum(link.impairment.rate_kbit is None for link in self.topology.links.values())
+        give_rates(self.topology, self._default_rate_kbit)
+        self.seed: int = defaults.seed() if seed is None else seed
         self.capabilities = Capabilities()
         self.notes: tuple[str, ...] = ()
         self.journal = Journal()
@@ -704,6 +710,9 @@ class Network:
         if not capabilities.ipv6 and any(segment.ipv6 for segment in self.topology.segments.values()):
             self.topology = self.topology.without_ipv6()
             self.notes += (f"ipv6: Linux {capabilities.release} has no IPv6 here: peers have IPv4 addresses only",)
+        if self._default_rate_kbit is not None and self._unrated:
+            rate = f"{self._default_rate_kbit / 1000:g} Mbit/s"
+            self.notes += (f"rate: time is virtual, and links without a rate have {rate} ({self._unrated} of them)",)
         self._note(self.topology.links.values())
 
     def _lacks(self, missing: Sequence[str], what: str) -> str:
@@ -827,7 +836,7 @@ class Network:
     async def _update(self, batches: Sequence[Batch], what: str) -> list[Applied | LinkemError]:
         """Make updates together if the kernel lets them, one by one if not."""
         started = time.perf_counter()
-        draft = Draft(self.topology, self.capabilities)
+        draft = Draft(self.topology, self.capabilities, self._default_rate_kbit)
         refusals: list[LinkemError | None] = [_refusal(draft, batch) for batch in batches]
         wishes = tuple(draft.wishes.values())
         new, steps = self._live_changes().plan(wishes)
@@ -874,6 +883,7 @@ class Network:
             started = time.perf_counter()
             before, after = self.topology, self.topology.copy()
             change(after)
+            give_rates(after, self._default_rate_kbit)
             after.settle()
             missing = unmet_by_placement(after, self.capabilities)
             if missing:

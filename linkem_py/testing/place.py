@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 AUTO, HOST, GUEST = "auto", "host", "guest"
 
+_VIRTUAL_VARIABLE = "LINKEM_VIRTUAL_TIME"
+
 _OBSTACLE = pytest.StashKey[str]()
 _TELL_ME_MORE = "(linkem doctor tells more)"
 
@@ -27,6 +29,40 @@ def asked(config: pytest.Config) -> str:
     if not text or text in (AUTO, HOST, GUEST) or os.sep in text:
         return text
     raise pytest.UsageError(f"--linkem-kernel must be auto, host, guest or a path: {text!r}")
+
+
+def wants_virtual_time(config: pytest.Config) -> bool:
+    """Whether the run is to be in virtual time, there or not there yet. Raises `pytest.UsageError`."""
+    if not (config.getoption("linkem_virtual_time") or config.getini("linkem_virtual_time")):
+        if config.getoption("linkem_default_rate"):
+            raise pytest.UsageError("--linkem-default-rate needs --linkem-virtual-time")
+        return False
+    if asked(config) == HOST:
+        raise pytest.UsageError("--linkem-virtual-time needs a guest kernel, and --linkem-kernel=host is this one")
+    return True
+
+
+def in_virtual_time() -> bool:
+    """Whether this process is in virtual time."""
+    return os.environ.get(_VIRTUAL_VARIABLE) == "1"
+
+
+def virtual_time_words(config: pytest.Config) -> list[str]:
+    """The options of the guest for a run in virtual time. Raises `pytest.UsageError`."""
+    from linkem_py.guest import find_virtual_time_kernel
+    from linkem_py.guest.virtual_time import parse_rate
+
+    text = asked(config)
+    rate = str(config.getoption("linkem_default_rate") or config.getini("linkem_default_rate"))
+    try:
+        kernel = find_virtual_time_kernel(text if os.sep in text else None)
+        parse_rate(rate)
+    except LinkemError as error:
+        raise pytest.UsageError(f"--linkem-virtual-time: {error}") from None
+    except ValueError as error:
+        raise pytest.UsageError(f"--linkem-default-rate: {error}") from None
+    words = ["--kernel", str(kernel.path), "--memory", memory(config)]
+    return [*words, "--virtual-time", "--default-rate", rate]
 
 
 def memory(config: pytest.Config) -> str:

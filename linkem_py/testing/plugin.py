@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import types
 from collections.abc import Callable, Generator, Iterator
@@ -28,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where tests find their networks: this kernel, or the whole run in a guest kernel (auto: if it must be)",
     )  # fmt: skip
     group.addoption("--linkem-memory", metavar="SIZE", help="memory of a guest kernel (default 1G)")
+    group.addoption(
+        "--linkem-virtual-time", action="store_true", help="the whole run in a guest kernel where waiting takes no time"
+    )
+    group.addoption(
+        "--linkem-default-rate", metavar="RATE", help="in virtual time: of links without a rate: 500M, or none (1G)"
+    )
     group.addoption("--linkem-require", action="store_true", help="tests fail, not skip, where no network runs")
     group.addoption(
         "--linkem-capture", metavar="FOLDER", nargs="?", const="linkem-captures",
@@ -35,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     parser.addini("linkem_kernel", "as --linkem-kernel", default="")
     parser.addini("linkem_memory", "as --linkem-memory", default="1G")
+    parser.addini("linkem_virtual_time", "as --linkem-virtual-time", type="bool", default=False)
+    parser.addini("linkem_default_rate", "as --linkem-default-rate", default="1G")
     parser.addini("linkem_leaks", "a test that leaves files or processes behind fails", type="bool", default=True)
 
 
@@ -57,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Run everything elsewhere, if networks were asked for and do not run here."""
-    if not (config.getoption("linkem_kernel") or config.getini("linkem_kernel")):
+    if not _has_asked(config):
         return None
     from linkem_py.testing import rerun
 
@@ -66,9 +75,17 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Where networks run, for a run that has asked."""
-    if not (config.getoption("linkem_kernel") or config.getini("linkem_kernel")):
+    if not _has_asked(config):
         return None
-    return f"linkem: Linux {os.uname().release}{', a guest kernel' if os.environ.get('LINKEM_GUEST') else ''}"
+    where = ", a guest kernel" if os.environ.get("LINKEM_GUEST") else ""
+    when = ", virtual time" if os.environ.get("LINKEM_VIRTUAL_TIME") else ""
+    return f"linkem: Linux {os.uname().release}{where}{when}"
+
+
+def _has_asked(config: pytest.Config) -> bool:
+    if config.getoption("linkem_default_rate"):
+        return True  # which alone is an error
+    return any(config.getoption(name) or config.getini(name) for name in ("linkem_kernel", "linkem_virtual_time"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -91,6 +108,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what has the marker where no network runs, before any of its fixtures is made."""
+    if os.environ.get("LINKEM_VIRTUAL_TIME"):
+        random.seed(item.nodeid)  # so that it draws the same in every run, whichever tests run before it
     if item.get_closest_marker("linkem"):
         _need_networks(item.config)
 

@@ -26,10 +26,17 @@ def elsewhere(config: pytest.Config) -> int | None:
     None: go on here. Raises `pytest.UsageError`.
     """
     text = place.asked(config)
-    if not text or (text == place.HOST and os.geteuid() == 0):
+    virtual = place.wants_virtual_time(config)
+    if not virtual and (not text or (text == place.HOST and os.geteuid() == 0)):
         return None
     if hasattr(config, "workerinput") or any(config.getoption(name, default=None) for name in _TELLING):
         return None
+    if virtual:
+        return (
+            None
+            if place.in_virtual_time()
+            else _run(config, _guest(place.virtual_time_words(config), own_command(config)))
+        )
     decision = place.choose(text)
     if decision is None or decision.place.name == "HERE":
         return None
@@ -57,8 +64,11 @@ def _is_command_line(config: pytest.Config) -> bool:
 def _command(decision: Decision, memory: str, own: Sequence[str]) -> list[str]:
     if decision.guest is None:
         return [sys.executable, "-P", "-m", "linkem_py.testing.namespaced", *own]
-    guest = ["--kernel", str(decision.guest.path), "--memory", memory]
-    return [sys.executable, "-P", "-m", "linkem_py.guest", *guest, "--", *own]
+    return _guest(["--kernel", str(decision.guest.path), "--memory", memory], own)
+
+
+def _guest(options: Sequence[str], own: Sequence[str]) -> list[str]:
+    return [sys.executable, "-P", "-m", "linkem_py.guest", *options, "--", *own]
 
 
 def _run(config: pytest.Config, command: list[str]) -> int:

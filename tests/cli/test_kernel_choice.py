@@ -220,7 +220,7 @@ def test_the_guest_gets_the_same_command_line(linkem: Linkem, handed_over: list[
     ((words, options),) = handed_over
     given = ["run", "pair", "--seed", "3", "--memory", "2G"]
     assert words[1:] == ["-m", start.MODULE, *given, "--kernel", "host", "--", "ls", "--kernel", "x"]
-    assert options == {"kernel": GUEST, "memory": "2G", "hand_over": False}
+    assert options == {"kernel": GUEST, "memory": "2G", "hand_over": False, "virtual": None}
 
 
 @pytest.mark.parametrize("quiet", ["--json", "-q"])

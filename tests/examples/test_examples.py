@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 import examples
 from examples import cross_traffic, live_control, pubsub_latency, recorded_ride, request_latency, tcp_window
+from examples.lease_test.lease import Claim, conflict, led_s
 from linkem_py.report import timeline
 from linkem_py.runtime import read_recording
 from topologies import regions
@@ -101,3 +103,33 @@ async def test_a_ride_is_recorded_with_what_it_sent_and_what_was_done_to_it(tmp_
     assert 80 in found.delay_ms.values
     rates = [change for change in recording.changes if change.what == "schedule"]
     assert len(rates) >= 5
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(("options", "status", "said"), [([], 0, "never two at once"), (["--bug"], 1, "two at once: ")])
+def test_an_hour_of_partitions_shows_whether_leases_are_right(options: list[str], status: int, said: str) -> None:
+    folder = Path(next(iter(examples.__path__)))
+    guest = [sys.executable, "-m", "linkem_py.guest", "--virtual-time"]
+    done = subprocess.run(
+        [*guest, "--", sys.executable, "-m", "examples.lease_test", *options],
+        cwd=folder.parent,
+        env={**os.environ, "PYTHONPATH": str(folder.parent)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert (done.returncode, said in done.stdout) == (status, True), done.stdout + done.stderr
+    found = re.search(r"3,600 s, (\d+) partitions: (\d+) leaders, for (\d+)% of the time", done.stdout)
+    assert found is not None
+    assert int(found[1]) > 100
+    assert int(found[2]) > 20
+    assert int(found[3]) > 50
+
+
+def test_two_leaders_at_once_are_found() -> None:
+    ada, later = Claim("ada", 0, 10), Claim("ada", 5, 15)
+    assert conflict([ada, later, Claim("bob", 15, 25)]) is None
+    assert conflict([ada, later, Claim("bob", 14, 24)]) == (later, Claim("bob", 14, 24))
+    assert led_s([ada, later, Claim("bob", 20, 25)]) == 20

@@ -13,7 +13,7 @@ from linkem_py.guest import run_in_guest
 from linkem_py.guest.kernels import VARIABLE as KERNEL_VARIABLE
 from linkem_py.guest.kernels import find_virtual_time_kernel, has_option
 from linkem_py.guest.peek import Peek, symbols
-from linkem_py.guest.virtual_time import GuestStalledError, Passed, VirtualTime, Watchdog
+from linkem_py.guest.virtual_time import GuestStalledError, Passed, VirtualTime, Watchdog, parse_rate
 from tests.guest.support import run
 
 # Two runs may differ by what the clock's reading costs (256 ns), and by failed system calls (1 us).
@@ -30,23 +30,15 @@ print(time.time(), time.monotonic())
 """
 
 
-@pytest.fixture
-def kernel() -> str:
-    try:
-        return str(find_virtual_time_kernel().path)
-    except GuestUnavailableError as error:
-        pytest.skip(str(error))
-
-
-def virtually(kernel: str, *words: str, stdin: bytes = b"") -> tuple[int, str, str]:
+def virtually(*words: str, stdin: bytes = b"") -> tuple[int, str, str]:
     """Exit status, standard output, standard error."""
-    status, out, err = run("--kernel", kernel, "--virtual-time", *words, stdin=stdin)
+    status, out, err = run("--virtual-time", *words, stdin=stdin)
     return status, out.decode(), err.decode()
 
 
-@pytest.mark.guest
-def test_an_hour_of_sleep_passes_at_once(kernel: str) -> None:
-    status, out, err = virtually(kernel, "--", "sh", "-c", "date +%s; sleep 3600; date +%s")
+@pytest.mark.virtual_time
+def test_an_hour_of_sleep_passes_at_once() -> None:
+    status, out, err = virtually("--", "sh", "-c", "date +%s; sleep 3600; date +%s")
     assert (status, out) == (0, "1893456000\n1893459600\n")
     passed = re.search(r"([\d,.]+) s of virtual time passed in ([\d.]+) s of real time", err)
     assert passed is not None
@@ -54,9 +46,9 @@ def test_an_hour_of_sleep_passes_at_once(kernel: str) -> None:
     assert float(passed[2]) < 360
 
 
-@pytest.mark.guest
-def test_two_runs_see_the_same_times(kernel: str) -> None:
-    runs = [virtually(kernel, "--", sys.executable, "-c", SLEEPER) for _ in range(2)]
+@pytest.mark.virtual_time
+def test_two_runs_see_the_same_times() -> None:
+    runs = [virtually("--", sys.executable, "-c", SLEEPER) for _ in range(2)]
     times = [[float(word) for word in out.split()] for _, out, _ in runs]
     assert times[0] == pytest.approx(times[1], abs=NOISE_S)
     # From the first process on, too: how long the kernel took to boot is not seen.
@@ -65,23 +57,23 @@ def test_two_runs_see_the_same_times(kernel: str) -> None:
     assert times[0][3] - times[0][1] == pytest.approx(60, abs=0.1)
 
 
-@pytest.mark.guest
-def test_the_clock_starts_at_the_date_that_is_asked_for(kernel: str) -> None:
-    status, out, _ = virtually(kernel, "--start", "2031-02-03T04:05:06", "--", "date", "-u", "+%FT%T")
+@pytest.mark.virtual_time
+def test_the_clock_starts_at_the_date_that_is_asked_for() -> None:
+    status, out, _ = virtually("--start", "2031-02-03T04:05:06", "--", "date", "-u", "+%FT%T")
     assert (status, out) == (0, "2031-02-03T04:05:06\n")
 
 
-@pytest.mark.guest
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("early", ["", "sleep 5; "], ids=["at once", "later"])
-def test_a_busy_program_is_named_instead_of_hanging(kernel: str, early: str) -> None:
-    status, _, err = virtually(kernel, "--stall", "2", "--", "bash", "-c", f"{early}while :; do :; done")
+def test_a_busy_program_is_named_instead_of_hanging(early: str) -> None:
+    status, _, err = virtually("--stall", "2", "--", "bash", "-c", f"{early}while :; do :; done")
     assert status == 125
     at = "5.000" if early else "0.000"
     assert re.search(rf"virtual time has stood still at {at}\d\d\d s for 2 s of real time: 'bash' is busy", err)
 
 
-@pytest.mark.guest
-def test_the_watchdog_works_for_callers_too(kernel: str, tmp_path: Path) -> None:
+@pytest.mark.virtual_time
+def test_the_watchdog_works_for_callers_too(tmp_path: Path) -> None:
     told: list[Passed] = []
     with open("/dev/null", "r+b") as null, pytest.raises(GuestStalledError) as caught:
         run_in_guest(
@@ -95,8 +87,8 @@ def test_the_watchdog_works_for_callers_too(kernel: str, tmp_path: Path) -> None
     assert [round(passed.virtual_s) for passed in told] == [7]
 
 
-@pytest.mark.guest
-def test_input_from_a_file_takes_no_time(kernel: str, tmp_path: Path) -> None:
+@pytest.mark.virtual_time
+def test_input_from_a_file_takes_no_time(tmp_path: Path) -> None:
     # More than fits into the memory that host and guest share.
     (tmp_path / "in").write_bytes(bytes(3_000_000))
     with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as sink:
@@ -108,21 +100,21 @@ def test_input_from_a_file_takes_no_time(kernel: str, tmp_path: Path) -> None:
     assert float(time) == pytest.approx(1893456000, abs=NOISE_S)
 
 
-@pytest.mark.guest
-def test_output_that_is_read_slowly_takes_no_time(kernel: str) -> None:
+@pytest.mark.virtual_time
+def test_output_that_is_read_slowly_takes_no_time() -> None:
     script = "head -c 8000000 /dev/zero; date +%s.%N >&2"
-    status, out, err = virtually(kernel, "--", "sh", "-c", script)
+    status, out, err = virtually("--", "sh", "-c", script)
     assert (status, len(out)) == (0, 8_000_000)
     assert float(err.split()[0]) == pytest.approx(1893456000, abs=NOISE_S)
 
 
-@pytest.mark.guest
-def test_hashes_are_the_same_in_every_run_unless_asked_otherwise(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.virtual_time
+def test_hashes_are_the_same_in_every_run_unless_asked_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     script = "import os; print(os.environ['LINKEM_VIRTUAL_TIME'], os.environ['PYTHONHASHSEED'])"
-    assert virtually(kernel, "--", sys.executable, "-c", script)[1] == "1 0\n"
+    assert virtually("--", sys.executable, "-c", script)[1] == "1 0\n"
     monkeypatch.setenv("PYTHONHASHSEED", "7")
-    assert virtually(kernel, "--", sys.executable, "-c", script)[1] == "1 7\n"
+    assert virtually("--", sys.executable, "-c", script)[1] == "1 7\n"
 
 
 # --- without a kernel
@@ -157,7 +149,12 @@ def test_a_kernel_without_the_option_is_an_error_that_says_how_to_get_one(
         (["--start", "yesterday", "--virtual-time"], "must be a date"),
         (["--start", "1950-01-01", "--virtual-time"], "must be between 1971 and 2200"),
         (["--stall", "0", "--virtual-time"], "must be a number of seconds above 0"),
-        (["--stall", "5"], "--start and --stall need --virtual-time"),
+        (
+            ["--default-rate", "fast", "--virtual-time"],
+            "must be a rate from 1k on, such as 500M or 1G, or none: 'fast'",
+        ),
+        (["--default-rate", "1G"], "--default-rate need --virtual-time"),
+        (["--stall", "5"], "--start, --stall and --default-rate need --virtual-time"),
     ],
 )
 def test_wrong_options_are_named(words: list[str], said: str) -> None:
@@ -175,6 +172,25 @@ def test_the_kernel_boots_before_the_start() -> None:
         "time-travel=inf-cpu",
         f"time-travel-start={(1924992000 - 60) * 10**9}",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "rate_kbit"),
+    [("1G", 1e6), ("2.5M", 2500), ("64kbit", 64), ("1 Gbit/s", 1e6), (".5M", 500), ("none", None)],
+)
+def test_rates_are_read_as_people_write_them(text: str, rate_kbit: float | None) -> None:
+    assert parse_rate(text) == rate_kbit
+
+
+@pytest.mark.parametrize("text", ["", "0M", "1", "0.1k", "-1M", "90000G", "1 T", "G"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a rate"):
+        parse_rate(text)
+
+
+def test_the_environment_says_what_the_rate_is() -> None:
+    assert VirtualTime().environment({"A": "b"})["LINKEM_DEFAULT_RATE_KBIT"] == "1e+06"
+    assert VirtualTime(default_rate_kbit=None).environment({})["LINKEM_DEFAULT_RATE_KBIT"] == ""
 
 
 def test_what_has_passed_reads_well() -> None:

@@ -71,7 +71,8 @@ async def test_a_burst_of_what_is_not_impaired_passes_whole() -> None:
 async def test_every_packet_of_a_damaged_link_is_damaged() -> None:
     async with flowing(Impairment(corrupt_pct=100), frame=200, settings=HUB, checksum=False) as (_, flow):
         arrivals = flow.exchange(200)
-        assert arrivals.damaged > 150  # some flips hit headers, and those packets do not arrive
+        # A flip in the headers, 42 bytes of 200, and the packet does not arrive: 158 of 200 do, give or take 5.8.
+        assert arrivals.damaged > 158 - 5 * 5.8
 
 
 @pytest.mark.parametrize("unlinked", ["open", "blocked"])

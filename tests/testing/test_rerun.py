@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,63 @@ def test_an_interrupt_ends_the_run_as_it_does_elsewhere(tmp_path: Path) -> None:
         rest = process.stdout.read()
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in rest
+
+
+@pytest.mark.virtual_time
+def test_a_run_in_virtual_time_waits_an_hour_at_once(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        PROJECT.replace("assert 0", "")
+        + """
+import random, time
+@pytest.mark.linkem(topology)
+def test_an_hour(network):
+    time.sleep(3600)
+    assert network.impairment("a", "b").rate_kbit == 5e5
+    print("drawn", random.random())
+"""
+    )
+    runs = []
+    for options, settings in (
+        (["--linkem-virtual-time", "--linkem-default-rate=500M"], ""),
+        ([], "linkem_virtual_time = true\nlinkem_default_rate = 500M\n"),
+    ):
+        (tmp_path / "pytest.ini").write_text(f"[pytest]\n{settings}")
+        runs.append(
+            subprocess.run(
+                [*PYTEST, "-rP", *options],
+                cwd=tmp_path,
+                env={**os.environ, "PYTEST_ADDOPTS": ""},
+                capture_output=True,
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                timeout=110,
+            )
+        )
+    for done in runs:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "a guest kernel, virtual time" in done.stdout
+        assert re.search(r"linkem guest: 3,6\d\d\.\d+ s of virtual time passed in", done.stderr)
+    drawn = [re.findall(r"drawn (.*)", done.stdout) for done in runs]
+    assert drawn[0] == drawn[1] != []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--linkem-default-rate=1G"], "--linkem-default-rate needs --linkem-virtual-time"),
+        (["--linkem-virtual-time", "--linkem-kernel=host"], "--linkem-virtual-time needs a guest kernel"),
+    ],
+)
+def test_options_of_virtual_time_that_do_not_go_together_are_refused(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    (tmp_path / "test_it.py").write_text("def test(): pass")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [*PYTEST, *options], cwd=tmp_path, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, said in done.stderr) == (pytest.ExitCode.USAGE_ERROR, True), done.stderr
 
 
 @pytest.mark.guest

@@ -321,7 +321,10 @@ class Connection(aiomqtt.Client):
         return ControlError(self._text(reason), host=self._hostname, port=self._port, reason=reason)
 
     def _text(self, reason: str) -> str:
-        return f"no connection to the MQTT broker at {self._hostname} port {self._port}: {reason}"
+        from linkem_py.runtime.defaults import why_unreachable
+
+        place = f"at {self._hostname} port {self._port}"
+        return f"no connection to the MQTT broker {place}: {reason}{why_unreachable()}"
 
 
 # What is used of the libraries that they do not promise: of aiomqtt's client, and of paho's in it.
