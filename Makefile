@@ -1,6 +1,6 @@
 # make demo     run a network, measure it, show the report    } both install first
 # make test     every check and every test, in one command    } what is missing
-# make kernel   build the guest kernel that tests in virtual time need: once, about 4 minutes on two cores
+# make kernel   build the guest kernel that tests in virtual time need: once, some minutes
 # make check    format, lint, types, import contracts
 # make format   put the code into the project's format
 # make bench    measure the costs

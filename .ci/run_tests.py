@@ -31,7 +31,7 @@ BIN = Path(".venv/bin")
 PYTHON = str(BIN / "python")
 LINKEM = str(BIN / "linkem")
 RECORDS = Path("build/tests")
-UNBUILT = "skipped, because no kernel here can run in virtual time (`make kernel` builds one, once, in about 4 minutes)"
+UNBUILT = "skipped, because no kernel here can run in virtual time (`make kernel` builds one, once, in some minutes)"
 PURE = ("tests/model", "tests/plan")
 SIDE_BY_SIDE = min(4, os.cpu_count() or 1)
 # A guest that hangs takes no more than its own files with it, and these again.
