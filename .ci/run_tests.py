@@ -4,7 +4,8 @@
 2. side by side, as many as there are processors: format, lint, types and import contracts (.ci/check); the pure tests,
    with the coverage of `model` and `plan`; the other tests in this kernel; and those that lack something here in
    user-mode kernels, some files in each
-3. the sum: a test counts once, by what became of it where it could run; which were skipped for want of a
+3. what the packaged user-mode kernel lacks, too, in one that was built (`make kernel`), if there is one
+4. the sum: a test counts once, by what became of it where it could run; which were skipped for want of a
    kernel that can run in virtual time is said by name
 
 Fails when anything failed, and when no kernel test ran anywhere. What a guest did not come to is run once more in
@@ -26,6 +27,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from linkem_py.guest.kernels import GuestKernel, find_kernels
 
 BIN = Path(".venv/bin")
 PYTHON = str(BIN / "python")
@@ -50,6 +53,7 @@ class Job:
     name: str
     command: list[str]
     tests: list[str] = field(default_factory=list)  # that a guest is for; empty: not in a guest
+    kernel: GuestKernel | None = None
     last: bool = False  # whether it is the last guest for them
     code: int = -1
     seconds: float = 0.0
@@ -78,22 +82,25 @@ def main() -> int:
     for old in RECORDS.iterdir():
         old.unlink()
 
-    missing = lacking()
-    jobs = deque([Job("checks", [".ci/check"]), pure_tests(), other_tests()])
-    if missing and subprocess.run([LINKEM, "guest", "--", "true"], stdin=subprocess.DEVNULL, check=False).returncode:
-        print("No user-mode kernel works here: what lacks something stays skipped.")
-    elif missing:
-        jobs.extend(guest_tests(f"guest-{number}", tests) for number, tests in enumerate(portions(missing), 1))
+    missing, kernels = lacking(), guest_kernels()
     heading(f"Linux {platform.release()} lacks something for {len(missing)} tests")
-    print(f"{len(jobs)} jobs, {SIDE_BY_SIDE} side by side", flush=True)
-    ended = list(run_all(jobs))
-
+    print(
+        "user-mode kernels that work here:", *([str(kernel) for kernel in kernels] or ["none"]), sep="\n  ", flush=True
+    )
+    jobs = [Job("checks", [".ci/check"]), pure_tests(), other_tests()]
+    if kernels:
+        jobs += in_guests(missing, kernels[0])
     tests: dict[str, Entry] = {}
+    guests: dict[str, GuestKernel | None] = {}
     problems: list[str] = []
-    for job in sorted(ended, key=lambda job: bool(job.tests)):
-        tests |= job.outcomes()  # what a guest says comes after what this kernel lacked
-        problems += said_of(job)
-    unsteady = once_more(tests)
+    for number in range(max(1, len(kernels))):
+        if number:  # what the first kernel could not do either
+            jobs = in_guests([test for test in missing if tests.get(test, {}).get("lacks")], kernels[number])
+        for job in sorted(run_all(deque(jobs)), key=lambda job: bool(job.tests)):
+            tests |= job.outcomes()  # what a guest says comes after what this kernel lacked
+            guests |= dict.fromkeys(job.tests, job.kernel)
+            problems += said_of(job)
+    unsteady = once_more(tests, guests)
     if not any(name.startswith(PURE) for name in failed(tests)):
         heading("coverage of the pure packages")
         if run([PYTHON, "-m", "coverage", "report", "--fail-under=100"]):
@@ -107,7 +114,7 @@ def lacking() -> list[str]:
     """The tests that this kernel cannot run, in the order of their files."""
     record = RECORDS / "lacking.jsonl"
     quiet = ["--collect-only", "-qq", "-p", "no:cacheprovider", f"--lacking={record}"]
-    subprocess.run([PYTHON, "-m", "pytest", *quiet], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    quietly([PYTHON, "-m", "pytest", *quiet])
     return list(read(record))
 
 
@@ -121,9 +128,21 @@ def other_tests() -> Job:
     return Job(name, [PYTHON, "-m", *pytest(name, "tests", *(f"--ignore={folder}" for folder in PURE))])
 
 
-def guest_tests(name: str, tests: list[str], *, last: bool = False) -> Job:
-    guest = [LINKEM, "guest", "--memory", "2G", "--timeout", str(GUEST_TIMEOUT_S), "--", PYTHON, "-m"]
-    return Job(name, [*guest, *only(name, tests)], tests, last)
+def guest_kernels() -> list[GuestKernel]:
+    """The packaged kernel, which most users have, and the newest built one; those that work."""
+    found = {kernel.source: kernel for kernel in reversed(find_kernels())}
+    kernels = [found[source] for source in ("environment", "package", "cache") if source in found]
+    return [kernel for kernel in kernels if not quietly([LINKEM, "guest", "--kernel", str(kernel.path), "--", "true"])]
+
+
+def in_guests(tests: list[str], kernel: GuestKernel) -> list[Job]:
+    named = f"guest-{kernel.version}"
+    return [guest_tests(f"{named}-{number}", part, kernel) for number, part in enumerate(portions(tests), 1)]
+
+
+def guest_tests(name: str, tests: list[str], kernel: GuestKernel, *, last: bool = False) -> Job:
+    guest = [LINKEM, "guest", "--kernel", str(kernel.path), "--memory", "2G", "--timeout", str(GUEST_TIMEOUT_S)]
+    return Job(name, [*guest, "--", PYTHON, "-m", *only(name, tests)], tests, kernel, last)
 
 
 def only(name: str, tests: list[str]) -> list[str]:
@@ -169,8 +188,8 @@ def run_all(jobs: deque[Job]) -> Iterator[Job]:
                 job.code, job.seconds = process.returncode, time.monotonic() - begun
                 heading(f"{job.name}: ended with status {job.code} after {job.seconds:.0f} s")
                 print(job.log.read_text(errors="replace"), flush=True)
-                if not job.last and (left := job.left()):
-                    jobs.append(guest_tests(f"{job.name}-rest", left, last=True))
+                if job.kernel is not None and not job.last and (left := job.left()):
+                    jobs.append(guest_tests(f"{job.name}-rest", left, job.kernel, last=True))
                 yield job
             time.sleep(0.1)
     except BaseException:
@@ -190,21 +209,22 @@ def said_of(job: Job) -> list[str]:
     return [] if well else [f"pytest ({job.name}) ended with status {job.code}"]
 
 
-def once_more(tests: dict[str, Entry]) -> list[str]:
-    """Try the few tests that failed once more, and put the outcomes into `tests`. Returns those that passed now."""
+def once_more(tests: dict[str, Entry], guests: dict[str, GuestKernel | None]) -> list[str]:
+    """Try the few tests that failed once more, and put the outcomes into `tests`. Returns those that passed now.
+
+    `guests`: the kernel of each test that was run in a guest.
+    """
     names = failed(tests)
     if not 0 < len(names) <= MOST_REPEATED or any(name.startswith(PURE) for name in names):
         return []
     heading(f"once more, because they failed: {len(names)}")
-    lacking = read(RECORDS / "lacking.jsonl")
-    in_guest, here = [name for name in names if name in lacking], [name for name in names if name not in lacking]
     outcomes: dict[str, Entry] = {}
-    if in_guest:
-        job = guest_tests("guest-once-more", in_guest)
-        run(job.command)
-        outcomes |= job.outcomes()
-    if here:
-        job = Job("here-once-more", [PYTHON, "-m", *only("here-once-more", here)])
+    for kernel in dict.fromkeys(guests.get(name) for name in names):
+        part = [name for name in names if guests.get(name) == kernel]
+        if kernel is None:
+            job = Job("here-once-more", [PYTHON, "-m", *only("here-once-more", part)])
+        else:
+            job = guest_tests(f"guest-{kernel.version}-once-more", part, kernel)
         run(job.command)
         outcomes |= job.outcomes()
     passed = [name for name in names if name in outcomes and outcomes[name]["outcome"] == "passed"]
@@ -234,6 +254,11 @@ def run(command: Iterable[str]) -> int:
         except KeyboardInterrupt:
             end(process)
             raise
+
+
+def quietly(command: list[str]) -> int:
+    null = subprocess.DEVNULL
+    return subprocess.run(command, stdin=null, stdout=null, stderr=null, check=False).returncode
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
