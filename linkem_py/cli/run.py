@@ -31,14 +31,14 @@ def run(options: argparse.Namespace) -> int:
         Path(options.report).mkdir(parents=True, exist_ok=True)
     if started.decision.place is Place.GUEST:
         return start.run_again_in_guest(options, started.decision)
-    import asyncio
+    from linkem_py.runtime import loop
 
     with start.warnings_as_notices(quiet=options.quiet or options.json):
         if options.command is not None:
             from linkem_py.cli.commands import run_command
 
-            return asyncio.run(run_command(topology, options, duration_s))
-        report = asyncio.run(_measured(topology, options, duration_s))
+            return loop.run(run_command(topology, options, duration_s))
+        report = loop.run(_measured(topology, options, duration_s))
         _show(report, topology, options)
     return 0
 

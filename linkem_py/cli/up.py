@@ -77,10 +77,11 @@ def _host(
         import asyncio
 
         from linkem_py.cli.hosting import host
+        from linkem_py.runtime import loop
 
         show = _foreground(options) if ready is None else _background(ready, claim)
         try:
-            played = asyncio.run(host(claim, started, options, duration_s=started.duration_s, show=show))
+            played = loop.run(host(claim, started, options, duration_s=started.duration_s, show=show))
         except asyncio.CancelledError:
             return _INTERRUPTED  # by a signal, before it was up
     return 0 if played is None else say_played(played, options)

@@ -30,10 +30,10 @@ def run(options: argparse.Namespace) -> int:
     keys = _links(started.topology, options.link)
     if started.decision.place is Place.GUEST:
         return start.run_again_in_guest(options, started.decision)
-    import asyncio
+    from linkem_py.runtime import loop
 
     with start.warnings_as_notices(quiet=options.quiet or options.json):
-        found = asyncio.run(_verified(started.topology, keys, tolerances, duration_s, options))
+        found = loop.run(_verified(started.topology, keys, tolerances, duration_s, options))
     if options.json:
         print_json(found.as_json())
     else:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 from linkem_py.errors import ToolMissingError
 from linkem_py.model.topology import DEFAULT_SEGMENT
 from linkem_py.runtime import sockets
+from linkem_py.runtime.loop import new_event_loop
 from linkem_py.runtime.network import Network
 from linkem_py.runtime.peer import NetworkPeer
 
@@ -86,7 +87,7 @@ class BlockingNetwork:
         """Build the network. Leaves nothing behind if it fails or is interrupted."""
         if self._loop is not None or self._closed:
             raise RuntimeError(f"a Network runs once; this one is {'closed' if self._closed else 'running'}")
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         name = f"linkem-{self.network.topology.name}"
         self._thread = threading.Thread(target=_serve, args=[self._loop], name=name, daemon=True)
         self._thread.start()
