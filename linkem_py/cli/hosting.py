@@ -25,7 +25,6 @@ from linkem_py.plan.objects import HUB
 if TYPE_CHECKING:
     from linkem_py.control.program import Programs
     from linkem_py.control.wire.states import Description
-    from linkem_py.model import Topology
     from linkem_py.runtime import Applied, Network
 
 EMBEDDED = "embedded"
@@ -82,7 +81,6 @@ async def host(
             asyncio.get_running_loop().add_signal_handler(number, interrupted)
         hosted = await _open(stack, claim, start, options, end)
         facts = await _open_surfaces(stack, claim, hosted, options, stop)
-        facts["gateways"] = gateway_facts(start.topology)
         ready = True
         async with asyncio.TaskGroup() as group:
             showing = group.create_task(_awaited(show(hosted.station, facts)))
@@ -249,21 +247,10 @@ async def _open_mqtt(stack: AsyncExitStack, claim: Claim, station: Station, opti
     return addresses or [str(control.url)]
 
 
-def gateway_facts(topology: Topology) -> list[dict[str, Any]]:
-    """The gateways of a topology, and in words what each does. Pure."""
-    return [
-        {
-            "peer": found.name,
-            "inside": found.inside,
-            "outside": found.outside,
-            "nat": None if found.nat is None else str(found.nat),
-        }
-        for found in topology.gateways.values()
-    ]
-
-
 def _facts(claim: Claim, description: Description, mqtt: list[str], topics: str, *, named: bool) -> dict[str, Any]:
     """What to tell whoever brought the network up."""
+    from linkem_py.control.wire.reports import gateway_json
+
     return {
         "name": claim.name,
         "topology": description.topology,
@@ -277,6 +264,7 @@ def _facts(claim: Claim, description: Description, mqtt: list[str], topics: str,
             for name, addresses in description.peers.items()
         },
         "links": len(description.links),
+        "gateways": [gateway_json(found) for found in description.gateways],
         "socket": str(claim.socket),
         "mqtt": mqtt,
         "topics": topics if mqtt else "",

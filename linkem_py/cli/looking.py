@@ -69,6 +69,7 @@ def description_lines(description: Mapping[str, Any], paint: Paint, now: float) 
         lines.append(paint(f"partition: {words.groups(description['groups'])}", YELLOW))
     for end in description.get("without_carrier", ()):
         lines.append(paint(f"without carrier: {words.end(end['peer'], end['segment'])}", YELLOW))
+    lines += [f"{row['peer']} is a {words.gateway(row)}" for row in description.get("gateways", ())]
     lines += ["", *columns(_peers(description), paint), "", *columns(_links(description, now), paint)]
     return lines
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from linkem_py.cli import virtual
+from linkem_py.cli import virtual, words
 from linkem_py.cli.console import BOLD, DIM, Cell, Paint, columns, notice, paint_stdout, print_json
 from linkem_py.cli.daemon import Ready, detach
 from linkem_py.control.registry import Registry
@@ -188,10 +188,7 @@ def lines_of(facts: Mapping[str, Any], paint: Paint, *, detached: bool) -> list[
     lines += columns(rows, paint)
     if len(peers) > _MOST_PEERS:
         lines.append(f"  and {len(peers) - _MOST_PEERS:,} more: linkem show {name}")
-    gateways: list[list[Cell]] = [
-        [(found["peer"], BOLD), f"gateway from {found['inside']} to {found['outside']}, {found['nat'] or 'no NAT'}"]
-        for found in facts.get("gateways", ())
-    ]
+    gateways: list[list[Cell]] = [[(found["peer"], BOLD), words.gateway(found)] for found in facts.get("gateways", ())]
     lines += columns(gateways, paint)
     hints: list[list[Cell]] = [[("mqtt", DIM), address] for address in facts["mqtt"]]
     if facts["topics"]:

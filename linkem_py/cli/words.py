@@ -48,6 +48,11 @@ def access(fields: Mapping[str, Any]) -> str:
     return f"({impairment(fields)})" if fields else ""
 
 
+def gateway(row: Mapping[str, Any]) -> str:
+    """``gateway from home to wan, no NAT``."""
+    return f"gateway from {row['inside']} to {row['outside']}, {row['nat'] or 'no NAT'}"
+
+
 def _field(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return name.replace("_", " ") if value else f"{name.replace('_', ' ')} off"

@@ -16,7 +16,7 @@ from linkem_py.control.wire.events import Changed, Event, Notice, Refused
 from linkem_py.control.wire.measures import Measures, SchedulePace
 from linkem_py.control.wire.replies import Reply
 from linkem_py.control.wire.schedules import name_of
-from linkem_py.control.wire.states import Description, LinkCounters, LinkState, RunningSchedule
+from linkem_py.control.wire.states import Description, GatewayState, LinkCounters, LinkState, RunningSchedule
 from linkem_py.model import Access, LinkKey, Topology
 from linkem_py.model.schedule import Schedule
 from linkem_py.plan import addressing
@@ -116,6 +116,15 @@ class LocalStation:
             notes=net.notes,
             without_carrier=net.without_carrier,
             access=_access(topology),
+            gateways=tuple(
+                GatewayState(
+                    peer=found.name,
+                    inside=found.inside,
+                    outside=found.outside,
+                    nat=None if found.nat is None else str(found.nat),
+                )
+                for found in topology.gateways.values()
+            ),
         )
 
     async def counters(self) -> tuple[LinkCounters, ...]:

@@ -9,7 +9,7 @@ from linkem_py.control.wire.accesses import accesses, accesses_json
 from linkem_py.control.wire.impairments import impairment, impairment_json
 from linkem_py.control.wire.requests import link, link_json
 from linkem_py.control.wire.shape import as_flag, as_list, as_number, as_object, as_text, as_whole, member
-from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState, RunningSchedule
+from linkem_py.control.wire.states import Description, GatewayState, LinkCounters, LinkRate, LinkState, RunningSchedule
 
 _COUNTS = (
     "packets",
@@ -74,6 +74,17 @@ def topology_json(description: Description) -> dict[str, Any]:
         "notes": list(description.notes),
         **({"without_carrier": without} if without else {}),
         **({"access": accesses_json(description.access)} if description.access else {}),
+        **({"gateways": [gateway_json(found) for found in description.gateways]} if description.gateways else {}),
+    }
+
+
+def gateway_json(gateway: GatewayState) -> dict[str, Any]:
+    """``{"peer", "inside", "outside", "nat"}``; ``nat`` null without."""
+    return {
+        "peer": gateway.peer,
+        "inside": gateway.inside,
+        "outside": gateway.outside,
+        "nat": gateway.nat,
     }
 
 
@@ -108,7 +119,18 @@ def description(data: dict[str, Any]) -> Description:
             for number, row in enumerate(as_list(data.get("without_carrier", []), "without_carrier"))
         ),
         access=accesses(data.get("access", {}), "access"),
+        gateways=tuple(
+            _gateway(row, f"gateways[{number}]")
+            for number, row in enumerate(as_list(data.get("gateways", []), "gateways"))
+        ),
     )
+
+
+def _gateway(value: Any, path: str) -> GatewayState:
+    data = as_object(value, path)
+    nat = member(data, "nat", f"{path}.")
+    named = {name: as_text(member(data, name, f"{path}."), f"{path}.{name}") for name in ("peer", "inside", "outside")}
+    return GatewayState(**named, nat=None if nat is None else as_text(nat, f"{path}.nat"))
 
 
 def counters_json(counters: LinkCounters) -> dict[str, Any]:

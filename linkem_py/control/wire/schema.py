@@ -431,7 +431,19 @@ def _topology() -> Schema:
                 "type": "array",
                 "items": outbound({"peer": ref("Name"), "segment": ref("Name")}),
                 "description": "Interfaces whose carrier was taken away; absent if there are none.",
-            }
+            },
+            "gateways": {
+                "type": "array",
+                "items": outbound(
+                    {
+                        "peer": ref("Name"),
+                        "inside": ref("Name"),
+                        "outside": ref("Name"),
+                        "nat": {"type": ["string", "null"], "description": "Which NAT, in words; null without."},
+                    }
+                ),
+                "description": "Peers that forward between segments; absent if there are none.",
+            },
         },
     )
     # A network without access links may leave it out.

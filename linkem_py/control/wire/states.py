@@ -24,6 +24,16 @@ class RunningSchedule:
 
 
 @attrs.frozen(kw_only=True)
+class GatewayState:
+    """A peer that forwards, as `Gateway`; `nat` in words, None without."""
+
+    peer: str
+    inside: str
+    outside: str
+    nat: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class LinkState:
     """A link's impairment in force.
 
@@ -64,6 +74,7 @@ class Description:
     notes : what this kernel cannot do of what was asked
     without_carrier : (peer, segment) of interfaces whose carrier was taken away
     access : access links by peer and segment, of the interfaces that have one
+    gateways : the peers that forward between segments
     """
 
     name: str
@@ -79,6 +90,7 @@ class Description:
     notes: tuple[str, ...] = ()
     without_carrier: tuple[tuple[str, str], ...] = ()
     access: Mapping[str, Mapping[str, Access]] = attrs.field(factory=dict)
+    gateways: tuple[GatewayState, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

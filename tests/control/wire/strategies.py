@@ -20,7 +20,7 @@ from linkem_py.control.wire.commands import (
 )
 from linkem_py.control.wire.events import Changed, Missed, Notice, Refused
 from linkem_py.control.wire.replies import Problem, Reply
-from linkem_py.control.wire.states import Description, LinkCounters, LinkRate, LinkState, RunningSchedule
+from linkem_py.control.wire.states import Description, GatewayState, LinkCounters, LinkRate, LinkState, RunningSchedule
 from linkem_py.model import Access, FourState, GilbertElliott
 from linkem_py.model.presets import SCHEDULES
 from tests.strategies import impairments
@@ -110,6 +110,7 @@ accesses = st.builds(
     downlink_at=st.sampled_from(["hub", "peer"]),
     queue_ms=st.none() | st.floats(0.001, 600_000),
 )
+gateways = st.builds(GatewayState, peer=names, inside=names, outside=names, nat=st.none() | texts)
 descriptions = st.builds(
     Description,
     name=texts,
@@ -127,6 +128,7 @@ descriptions = st.builds(
     notes=st.lists(texts, max_size=2).map(tuple),
     without_carrier=st.lists(st.tuples(names, names), max_size=2).map(tuple),
     access=st.dictionaries(names, st.dictionaries(names, accesses, max_size=2), max_size=2),
+    gateways=st.lists(gateways, max_size=2).map(tuple),
 )
 counters = st.builds(
     LinkCounters,
