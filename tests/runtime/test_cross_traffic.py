@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,20 @@ async def test_the_pacer_goes_on_after_a_flow_that_fails(caplog: pytest.LogCaptu
         pacer.close()
         pacer.join()
     assert good.closed
+
+
+async def test_a_thread_s_time_that_jumps_does_not_stop_the_pacer(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = itertools.count(step=86_400)
+    monkeypatch.setattr(time, "thread_time", lambda: float(next(days)))
+    pacer, sender = Pacer(), DrySocket()
+    try:
+        pacer.add(Flow(CrossStream(FIXED, 1, 1000), sender, pacer.clock()))
+        for _ in range(3):
+            before = len(sender.sizes)
+            await until(lambda before=before: len(sender.sizes) > before)  # type: ignore[misc]
+    finally:
+        pacer.close()
+        pacer.join()
 
 
 # ---------------------------------------------------------------------------------------- a network

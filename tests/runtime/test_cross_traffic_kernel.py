@@ -66,6 +66,7 @@ async def test_whoever_shares_the_queue_waits_as_queueing_theory_says() -> None:
     # Of packets that leave late, work of load x mean lateness (Little's law) is missing on average, and comes later;
     # what was given up is never sent.
     frame_ms = FRAME_BITS / rate_kbit
+    assert state.sent, state
     late_ms = 1 + 1000 * state.longest_late_s * state.late / state.sent
     slack_ms = frame_ms + 0.8 * late_ms + 1000 * state.given_up_s
     assert -slack_ms < waited_ms.mean() - expected_ms.mean() < slack_ms
@@ -87,7 +88,7 @@ async def test_what_exceeds_the_rate_is_lost() -> None:
     dropped = after.queue_drops - before.queue_drops
     assert abs(offered - passed - dropped) <= after.backlog_packets + before.backlog_packets + 10
     # The rate is full, whatever is offered beyond it.
-    assert passed * FRAME_BITS / 1000 == pytest.approx(rate_kbit * elapsed, rel=0.05)
+    assert passed * FRAME_BITS / 1000 == pytest.approx(rate_kbit * elapsed, rel=0.05), (sent, now, before, after)
     assert dropped == pytest.approx(offered - passed, abs=25)
     assert dropped > 0.4 * offered  # half of it, and what the machine was late with
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from linkem_py.runtime.cross_traffic.flow import Flow, Sender
+from linkem_py.runtime.cross_traffic.flow import BEHIND_S, Flow, Sender
 
 PAUSE_S = 0.0005  # at least so long between two turns: what comes due meanwhile leaves together
 _LONGEST_WAIT_S = 3600.0
@@ -41,10 +41,10 @@ class Pacer:
 
     def add(self, flow: Flow) -> None:
         """Send its packets from now on; it is closed by `remove` or with the pacer."""
+        self._jobs.put(lambda: self._push(flow))  # before the thread begins: it need not be woken up for it
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="linkem-cross-traffic", daemon=True)
             self._thread.start()
-        self._jobs.put(lambda: self._push(flow))
 
     def remove(self, flow: Flow) -> None:
         """Send no more of it."""
@@ -102,7 +102,8 @@ class Pacer:
                 self._remove(flow)
             else:
                 self._push(flow)
-        self._rest_s = max(PAUSE_S, time.thread_time() - began_s)
+        # Some kernels count a thread's time in ticks, and charge it with what the machine was late.
+        self._rest_s = min(max(PAUSE_S, time.thread_time() - began_s), BEHIND_S)
 
     def _push(self, flow: Flow) -> None:
         """Put a flow where it belongs; an earlier entry of its counts no more."""
