@@ -8,7 +8,7 @@ import pytest
 
 import topologies
 from linkem_py import Capabilities, Nat, Topology, TopologyError
-from linkem_py.model import presets
+from linkem_py.model import OrnsteinUhlenbeck, presets
 from linkem_py.plan import desired
 
 NAMES = sorted(path.stem for path in Path(next(iter(topologies.__path__))).glob("[!_]*.py"))
@@ -127,11 +127,25 @@ def test_bonding_can_do_without_rates_and_with_a_network_for_control() -> None:
     topology = make("bonding_cellular", rates=False, with_lan=True)
     assert all(link.impairment.rate_kbit is None for link in topology.links.values())
     assert [segment.name for segment in topology.segments_of("camera")] == ["lan", "lte", "nr", "wifi"]
-    for name in ("rates", "with_lan"):
+    for name in ("rates", "with_lan", "moving"):
         with pytest.raises(TopologyError, match=f"{name} must be true or false"):
             make("bonding_cellular", **{name: 1})
+    with pytest.raises(TopologyError, match="moving must be false without rates"):
+        make("bonding_cellular", rates=False, moving=True)
     with pytest.raises(TopologyError, match="preset"):
         make("bonding_cellular", lte="no such link")
+
+
+def test_a_moving_camera_s_links_have_each_a_rate_of_its_own_that_wanders() -> None:
+    topology = make("bonding_cellular", moving=True)
+    assert len(topology.schedules) == len(topology.links) == 6
+    for key, schedule in topology.schedules.items():
+        rate = topology.links[key].impairment.rate_kbit
+        assert rate is not None
+        assert isinstance(schedule, OrnsteinUhlenbeck)
+        assert (schedule.mean, schedule.floor) == (rate, 0.125 * rate)
+    assert len(set(topology.schedules.values())) > 3
+    assert not make("bonding_cellular").schedules
 
 
 @pytest.mark.parametrize(
