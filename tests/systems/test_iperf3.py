@@ -66,10 +66,12 @@ async def test_udp_beyond_the_rate_loses_what_is_beyond_it() -> None:
     asked = 2 * RATE_KBIT
     async with served(Impairment(delay_ms=DELAY_MS, rate_kbit=RATE_KBIT)) as net:
         found = await iperf3(net, "--udp", "--bandwidth", f"{asked}K", "--length", "1472")
-    lost = found["end"]["sum"]["lost_percent"] / 100
-    expected = 1 - RATE_KBIT * UDP_SHARE / asked
-    # The queue takes what comes in 100 ms beyond the rate. A slow machine loses more, never less.
-    assert expected - 0.1 / SECONDS - 0.02 <= lost <= expected + 0.2
+    whole = found["end"]["sum"]
+    arrived_kbit = (whole["packets"] - whole["lost_packets"]) * 1472 * 8 / 1000
+    # Whatever a busy machine came to send: what arrives is the rate, and what its queue of 100 ms still held.
+    room_kbit = RATE_KBIT * UDP_SHARE * (whole["seconds"] + 0.1)
+    assert 0.75 * room_kbit <= arrived_kbit <= 1.03 * room_kbit
+    assert whole["lost_percent"] > 20  # of twice the rate
 
 
 async def test_a_deep_queue_delays_everyone_and_fq_codel_does_not() -> None:
