@@ -32,7 +32,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument("--start", metavar="DATE", type=_date, help="in virtual time: its beginning (2030-01-01)")
     command.add_argument(
-        "--stall", metavar="S", type=_stall, help="in virtual time: it may stand still for so long in real time (20)"
+        "--stall", metavar="S", type=_stall, help="in virtual time: it may stand still for so long in real time (60)"
     )
 
 

@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--owner", metavar="PID", type=int, help="end with the process that started this one")
     parser.add_argument("--virtual-time", action="store_true", help="computing takes no time, waiting is skipped")
     parser.add_argument("--start", metavar="DATE", type=_date, help="virtual time: the clock starts at (2030-01-01)")
-    parser.add_argument("--stall", metavar="S", type=_seconds, help="virtual time: may stand still so long (20)")
+    parser.add_argument("--stall", metavar="S", type=_seconds, help="virtual time: may stand still so long (60)")
     parser.add_argument("--default-rate", metavar="RATE", type=_rate, help="virtual time: of links without a rate (1G)")
     parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="command and arguments")
     return parser

@@ -101,7 +101,7 @@ class VirtualTime:
     """
 
     start: datetime = START
-    stall_s: float = attrs.field(default=20.0, validator=attrs.validators.gt(0))
+    stall_s: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
     default_rate_kbit: float | None = DEFAULT_RATE_KBIT
     tell: Callable[[Passed], object] | None = None
 

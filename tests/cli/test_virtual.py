@@ -98,7 +98,7 @@ def test_a_broker_outside_is_not_looked_for_in_vain(
 
 @pytest.mark.virtual_time
 def test_a_command_that_stops_the_clock_is_named_and_ended(tmp_path: Path) -> None:
-    words = ["run", "pair", "--in", "a", "--virtual-time", "--start=2031-02-03", "--stall=8"]
+    words = ["run", "pair", "--in", "a", "--virtual-time", "--start=2031-02-03", "--stall=30"]
     busy = ["--", "sh", "-c", "date -u +%F; sleep 60; while :; do :; done"]
     done = subprocess.run(
         [sys.executable, "-m", "linkem_py.cli.main", *words, *busy],
