@@ -9,12 +9,11 @@ import json
 import os
 import select
 import signal
-import socket
 import sys
-from collections.abc import Iterator, Mapping
-from types import FrameType
+from collections.abc import Mapping
 from typing import Any
 
+from linkem_py.cli import signals
 from linkem_py.cli.console import notice, print_json
 from linkem_py.cli.errors import UsageError
 from linkem_py.cli.reach import SocketReach, living
@@ -83,7 +82,7 @@ class Taking:
 
     def run(self, target: int) -> dict[str, Any]:
         """Write it to a file descriptor until it ends, or a signal asks for that. What became of it."""
-        with _signals() as came:
+        with signals.caught(_ENDING) as came:
             early, self._early = self._early, []
             ended = any(self._take(message, target) for message in early)
             while not ended:
@@ -126,23 +125,3 @@ class Taking:
 
 def _open(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[socket.socket]:
-    """A socket that is readable when a signal has asked for the end."""
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        """The bell rings by itself."""
-
-    came, bell = socket.socketpair()
-    with came, bell:
-        bell.setblocking(False)
-        before = {number: signal.signal(number, handle) for number in _ENDING}
-        bell_before = signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
-        try:
-            yield came
-        finally:
-            signal.set_wakeup_fd(bell_before)
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -13,9 +13,9 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator, Mapping, Sequence
-from types import FrameType
 from typing import Any
 
+from linkem_py.cli import signals
 from linkem_py.cli.console import notice
 from linkem_py.cli.errors import UsageError
 from linkem_py.cli.reach import SocketReach, living
@@ -77,7 +77,10 @@ class Attached:
                 "terminal": None if size is None else {"rows": size[0], "columns": size[1]},
             },
         )
-        with self._caught_signals() as came, _raw_terminal() if self._on_terminal else contextlib.nullcontext():
+        numbers = (*_FORWARDED, *((signal.SIGWINCH,) if self._on_terminal else ()))
+        mode = _raw_terminal() if self._on_terminal else contextlib.nullcontext()
+        # Noted only: a handler must not send in the midst of a line.
+        with signals.caught(numbers, self._signals.append) as came, mode:
             if not self._has_input:
                 self._send(eof=True)
             while True:
@@ -149,26 +152,6 @@ class Attached:
 
     def _send(self, **message: Any) -> None:
         self._network.send({"n": self._number, **message})
-
-    @contextlib.contextmanager
-    def _caught_signals(self) -> Iterator[socket.socket]:
-        """A socket that is readable when signals came, for the loop: a handler must not send in the midst of a line."""
-        numbers = (*_FORWARDED, *((signal.SIGWINCH,) if self._on_terminal else ()))
-        came, bell = socket.socketpair()
-
-        def handle(number: int, _frame: FrameType | None) -> None:
-            self._signals.append(number)
-
-        with came, bell:
-            bell.setblocking(False)
-            before = {number: signal.signal(number, handle) for number in numbers}
-            bell_before = signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
-            try:
-                yield came
-            finally:
-                signal.set_wakeup_fd(bell_before)
-                for number, handler in before.items():
-                    signal.signal(number, handler)
 
 
 def terminal_size() -> tuple[int, int]:
