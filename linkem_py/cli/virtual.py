@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from linkem_py.cli import kernel_choice
 from linkem_py.cli.errors import UsageError
@@ -36,33 +36,25 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _rate(text: str) -> tuple[float | None]:
-    from linkem_py.guest.virtual_time import parse_rate
+# Imported where they are used: most command lines have none of these options.
 
-    # In a tuple: none is a rate, too.
-    try:
-        return (parse_rate(text),)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+
+def _rate(text: str) -> tuple[float | None]:
+    from linkem_py.guest import arguments
+
+    return arguments.rate(text)
 
 
 def _date(text: str) -> datetime:
-    from linkem_py.guest.virtual_time import parse_start
+    from linkem_py.guest import arguments
 
-    try:
-        return parse_start(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return arguments.date(text)
 
 
 def _stall(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0: {text!r}")
-    return value
+    from linkem_py.guest import arguments
+
+    return arguments.seconds(text)
 
 
 def is_wanted(options: argparse.Namespace) -> bool:
@@ -114,16 +106,9 @@ def for_guest(options: argparse.Namespace) -> VirtualTime | None:
     """How a guest for this command line runs; None: in real time."""
     if not options.virtual_time:
         return None
-    from linkem_py.guest import VirtualTime
+    from linkem_py.guest import VirtualTime, arguments
 
-    given: dict[str, Any] = {"tell": _teller(quiet=options.quiet or options.json)}
-    if options.default_rate is not None:
-        (given["default_rate_kbit"],) = options.default_rate
-    if options.start is not None:
-        given["start"] = options.start
-    if options.stall is not None:
-        given["stall_s"] = options.stall
-    return VirtualTime(**given)
+    return VirtualTime(tell=_teller(quiet=options.quiet or options.json), **arguments.of_virtual_time(options))
 
 
 def _teller(*, quiet: bool) -> Callable[[Passed], object]:

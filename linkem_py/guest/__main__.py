@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from datetime import datetime
 
 from linkem_py.errors import GuestError
+from linkem_py.guest.arguments import date, of_virtual_time, rate, seconds
 from linkem_py.guest.kernels import find_kernel, find_virtual_time_kernel
 from linkem_py.guest.memory import parse_memory
 from linkem_py.guest.run import GuestTimeoutError, run_in_guest
-from linkem_py.guest.virtual_time import VirtualTime, parse_rate, parse_start
+from linkem_py.guest.virtual_time import VirtualTime
 
 USAGE, TIMEOUT, CANNOT_START = 2, 124, 125
 
@@ -54,21 +54,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--kernel", metavar="PATH", help="the kernel (default: the first one found)")
     parser.add_argument("--memory", metavar="SIZE", default="1G", type=_memory, help="its memory (default 1G)")
-    parser.add_argument("--timeout", metavar="S", type=_seconds, help="end the command after so many seconds")
+    parser.add_argument("--timeout", metavar="S", type=seconds, help="end the command after so many seconds")
     parser.add_argument("--owner", metavar="PID", type=int, help="end with the process that started this one")
     parser.add_argument("--virtual-time", action="store_true", help="computing takes no time, waiting is skipped")
-    parser.add_argument("--start", metavar="DATE", type=_date, help="virtual time: the clock starts at (2030-01-01)")
-    parser.add_argument("--stall", metavar="S", type=_seconds, help="virtual time: may stand still so long (60)")
-    parser.add_argument("--default-rate", metavar="RATE", type=_rate, help="virtual time: of links without a rate (1G)")
+    parser.add_argument("--start", metavar="DATE", type=date, help="virtual time: the clock starts at (2030-01-01)")
+    parser.add_argument("--stall", metavar="S", type=seconds, help="virtual time: may stand still so long (60)")
+    parser.add_argument("--default-rate", metavar="RATE", type=rate, help="virtual time: of links without a rate (1G)")
     parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="command and arguments")
     return parser
 
 
 def _virtual_time(options: argparse.Namespace) -> VirtualTime | None:
-    given = {"start": options.start, "stall_s": options.stall}
-    given = {name: value for name, value in given.items() if value is not None}
-    if options.default_rate is not None:
-        (given["default_rate_kbit"],) = options.default_rate
+    given = of_virtual_time(options)
     if options.virtual_time:
         # Standard error is handed over with the command's end, and this comes after it.
         kept = os.dup(2)
@@ -91,31 +88,6 @@ def _memory(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0: {text!r}")
-    return value
-
-
-def _rate(text: str) -> tuple[float | None]:
-    # In a tuple: none is a rate, too.
-    try:
-        return (parse_rate(text),)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _date(text: str) -> datetime:
-    try:
-        return parse_start(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _complain(text: str, status: int) -> int:
