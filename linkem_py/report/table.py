@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich import box
 from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
@@ -23,20 +23,19 @@ def render_table(report: Report) -> RenderableType:
     Print it with `rich.console.Console`. A sign and a word stand beside each colour: ✓ ok, ✗ out
     of tolerance, ? too few samples, – not measured, · not asked. A narrow terminal gets fewer columns.
     """
-    return _Responsive(report)
+    return Responsive(lambda width: _table(report, width), remarks(report), summary(report))
 
 
-class _Responsive:
-    """Leaves columns out where the terminal has no room for them, never the verdict."""
+class Responsive:
+    """A table that leaves columns out where the terminal has no room for them, and what stands below it."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, table: Callable[[int], Table], remarks: Iterable[str], summary: RenderableType) -> None:
+        self._table = table
+        self._below = [*(Text(line, style="dim") for line in remarks), summary]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield _table(self._report, options.max_width)
-        for line in remarks(self._report):
-            yield Text(line, style="dim")
-        yield summary(self._report)
+        yield self._table(options.max_width)
+        yield from self._below
 
 
 def _table(report: Report, width: int) -> Table:

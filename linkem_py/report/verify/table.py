@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
+from rich.console import JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from linkem_py.report.table import value_text
+from linkem_py.report.table import Responsive, value_text
 from linkem_py.report.verify.check import Check, Outcome, Verification
 
 SIGNS = {Outcome.WITHIN: "✓", Outcome.OUT: "✗", Outcome.UNDECIDED: "?", Outcome.TOLD: "·"}
@@ -20,18 +20,7 @@ def render_verification(found: Verification) -> RenderableType:
 
     A narrow terminal gets fewer columns; the verdict is always there.
     """
-    return _Responsive(found)
-
-
-class _Responsive:
-    def __init__(self, found: Verification) -> None:
-        self._found = found
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield _table(self._found, options.max_width)
-        for line in remarks(self._found):
-            yield Text(line, style="dim")
-        yield summary(self._found)
+    return Responsive(lambda width: _table(found, width), remarks(found), summary(found))
 
 
 def _table(found: Verification, width: int) -> Table:
