@@ -56,7 +56,6 @@ class Job:
     kernel: GuestKernel | None = None
     last: bool = False  # whether it is the last guest for them
     code: int = -1
-    seconds: float = 0.0
 
     @property
     def record(self) -> Path:
@@ -185,8 +184,8 @@ def run_all(jobs: deque[Job]) -> Iterator[Job]:
             for entry in [entry for entry in running if entry[1].poll() is not None]:
                 running.remove(entry)
                 job, process, begun = entry
-                job.code, job.seconds = process.returncode, time.monotonic() - begun
-                heading(f"{job.name}: ended with status {job.code} after {job.seconds:.0f} s")
+                job.code = process.returncode
+                heading(f"{job.name}: ended with status {job.code} after {time.monotonic() - begun:.0f} s")
                 print(job.log.read_text(errors="replace"), flush=True)
                 if job.kernel is not None and not job.last and (left := job.left()):
                     jobs.append(guest_tests(f"{job.name}-rest", left, job.kernel, last=True))

@@ -12,8 +12,10 @@ takes the tests named in a file, `--record=FILE` writes down what became of each
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,6 +152,15 @@ def _leaves_nothing(request: pytest.FixtureRequest, _reported_leaks: set[str]) -
     left = left_since(before)
     _reported_leaks.update(left)
     _fail_for(left, "the test")
+
+
+@pytest.fixture(autouse=True)
+def _closed_fonts(_leaves_nothing: None) -> Iterator[None]:
+    """matplotlib keeps the files of fonts open in a cache; the check for leaks would find them."""
+    yield
+    if "matplotlib.font_manager" in sys.modules:
+        sys.modules["matplotlib.font_manager"]._get_font.cache_clear()
+        gc.collect()
 
 
 def _fail_for(left: list[str], whose: str) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -21,10 +22,10 @@ ROOT = Path(next(iter(topologies.__path__))).parent
 DEADLINE_S = 110
 
 
-def virtually(*words: str | Path, folder: Path) -> tuple[int, str, str]:
-    """Exit status, standard output, standard error of `linkem` in virtual time."""
-    done = subprocess.run(
-        [sys.executable, "-m", "linkem_py.cli.main", *map(str, words), "--virtual-time"],
+def ran(*words: str | Path, module: str = "linkem_py.cli.main", folder: Path | None = None) -> CompletedProcess[str]:
+    """What became of a command line."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, words)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
@@ -33,6 +34,11 @@ def virtually(*words: str | Path, folder: Path) -> tuple[int, str, str]:
         check=False,
         timeout=DEADLINE_S,
     )
+
+
+def virtually(*words: str | Path, folder: Path) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error of `linkem` in virtual time."""
+    done = ran(*words, "--virtual-time", folder=folder)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -100,16 +106,7 @@ def test_a_broker_outside_is_not_looked_for_in_vain(
 def test_a_command_that_stops_the_clock_is_named_and_ended(tmp_path: Path) -> None:
     words = ["run", "pair", "--in", "a", "--virtual-time", "--start=2031-02-03", "--stall=30"]
     busy = ["--", "sh", "-c", "date -u +%F; sleep 60; while :; do :; done"]
-    done = subprocess.run(
-        [sys.executable, "-m", "linkem_py.cli.main", *words, *busy],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE_S,
-    )
+    done = ran(*words, *busy, folder=tmp_path)
     assert (done.returncode, done.stdout) == (1, "2031-02-03\n"), done.stderr
     assert 60 < virtual_s(done.stderr) < 61
     assert "'sh' is busy and lets no time pass" in done.stderr
@@ -146,16 +143,9 @@ asyncio.run(main())
 
 @pytest.mark.virtual_time
 def test_delays_are_what_was_asked_for_to_ten_microseconds(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "linkem_py.guest", "--virtual-time", "--default-rate", "500M"]
-    done = subprocess.run(
-        [*command, "--", sys.executable, "-c", ECHO],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=DEADLINE_S,
-    )
+    words = ["--virtual-time", "--default-rate", "500M"]
+    done = ran(*words, "--", sys.executable, "-c", ECHO, module="linkem_py.guest")
+    assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["rate"], found["seed"]) == (5e5, 0)
     for way, asked_ms in (("there", 12.5), ("back", 80)):
@@ -188,16 +178,7 @@ def test_two_runs_do_the_same_at_the_same_times_and_lose_the_same_packets(tmp_pa
     runs = []
     for number in (1, 2):
         words = ["run", "drifting.py", f"--record={number}.jsonl", "--record-stats=30", "--virtual-time", *PING]
-        done = subprocess.run(
-            [sys.executable, "-m", "linkem_py.cli.main", *words],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE_S,
-        )
+        done = ran(*words, folder=tmp_path)
         assert " received, " in done.stdout, done.stderr
         assert 200 < virtual_s(done.stderr) < 230
         received = re.findall(r"(\d+) packets transmitted, (\d+) received", done.stdout)
@@ -260,16 +241,8 @@ with Network.blocking(topology) as net:
 
 @pytest.mark.virtual_time
 def test_a_greedy_sender_over_a_link_without_a_rate_is_no_standstill() -> None:
-    command = [sys.executable, "-m", "linkem_py.guest", "--virtual-time", "--default-rate", "100M"]
-    done = subprocess.run(
-        [*command, "--", sys.executable, "-c", GREEDY],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE_S,
-    )
+    words = ["--virtual-time", "--default-rate", "100M"]
+    done = ran(*words, "--", sys.executable, "-c", GREEDY, module="linkem_py.guest")
     assert done.returncode == 0, done.stderr
     notes, mbit = done.stdout.splitlines()
     assert "links without a rate have 100 Mbit/s (2 of them)" in notes

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +19,6 @@ A_B, B_A, A_C = ("a", "b", "lan"), ("b", "a", "lan"), ("a", "c", "lte")
 COUNTED = dict.fromkeys(
     ("packets", "bytes", "drops", "lost", "queue_drops", "overlimits", "backlog_packets", "backlog_bytes"), 0
 )
-
-
-@pytest.fixture(autouse=True)
-def _closed_fonts() -> Iterator[None]:
-    """matplotlib keeps the files of fonts open in a cache; the check for leaks would find them."""
-    yield
-    if "matplotlib.font_manager" in sys.modules:
-        sys.modules["matplotlib.font_manager"]._get_font.cache_clear()
-        gc.collect()
 
 
 def link(key: tuple[str, str, str], **more: Any) -> dict[str, Any]:

@@ -1,9 +1,7 @@
-import gc
 import io
 import json
 import re
 import sys
-from collections.abc import Iterator
 
 import attrs
 import pytest
@@ -22,15 +20,6 @@ LINKS = {
     "far": Impairment(delay_ms=120, jitter_ms=15, loss_pct=0.5, rate_kbit=300_000),
     "lossy": Impairment(delay_ms=20, loss=GilbertElliott(1, 20), duplicate_pct=1),
 }
-
-
-@pytest.fixture(autouse=True)
-def _closed_fonts() -> Iterator[None]:
-    """matplotlib keeps the files of fonts open in a cache; the check for leaks would find them."""
-    yield
-    if "matplotlib.font_manager" in sys.modules:
-        sys.modules["matplotlib.font_manager"]._get_font.cache_clear()
-        gc.collect()
 
 
 def topology_of(links: dict[str, Impairment]) -> Topology:

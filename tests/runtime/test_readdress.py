@@ -19,7 +19,7 @@ from linkem_py.plan.placement import place
 from linkem_py.runtime import read_recording
 from tests.runtime.check import assert_kernel_matches, present
 from tests.runtime.pcapng_blocks import read
-from tests.runtime.test_segments import bonded, crosses, family_of, packets
+from tests.runtime.test_segments import arrives, bonded, crosses, family_of, packets
 
 pytestmark = pytest.mark.kernel("netem", "htb", "clsact", "skbedit", "gact")
 
@@ -34,29 +34,13 @@ async def running() -> AsyncIterator[Network]:
         yield net
 
 
-def reaches(net: Network, source: str, destination: str, address: str) -> bool:
-    """Whether a datagram arrives that is sent to that address."""
-    kind = family_of(address)
-    with (
-        net.peer(destination).socket(kind, socket.SOCK_DGRAM) as receiver,
-        net.peer(source).socket(kind, socket.SOCK_DGRAM) as sender,
-    ):
-        receiver.bind(("", 0))
-        receiver.settimeout(0.3)
-        try:
-            sender.sendto(b"x", (address, receiver.getsockname()[1]))
-            return receiver.recv(10) == b"x"
-        except OSError:
-            return False
-
-
 async def check_new(net: Network) -> None:
     """Every linked peer reaches the new addresses, nobody the old ones; the segment is the way of the new ones."""
     assert_kernel_matches(net)
     assert net.peer("camera").addresses["lte"] == net.names["camera.lte"] == NEW
     for source in ("studio", "server"):
-        assert [reaches(net, source, "camera", address) for address in NEW] == [True, True]
-        assert [reaches(net, source, "camera", address) for address in OLD] == [False, False]
+        assert [arrives(net, source, "camera", address) for address in NEW] == [True, True]
+        assert [arrives(net, source, "camera", address) for address in OLD] == [False, False]
     for family in (0, 1):
         for to in ("lte", "nr"):
             before = await packets(net, "lte"), await packets(net, "nr")
@@ -123,7 +107,7 @@ async def test_without_a_carrier_too_and_the_new_ones_are_there_with_it() -> Non
         await net.carrier("camera", segment="lte", up=False)
         await net.readdress("camera", segment="lte")
         assert_addresses(net, NEW)
-        assert not reaches(net, "studio", "camera", NEW[0])
+        assert not arrives(net, "studio", "camera", NEW[0])
         await net.carrier("camera", segment="lte", up=True)
         await check_new(net)
         await net.carrier("camera", segment="lte", up=False)
@@ -146,8 +130,8 @@ async def test_in_a_partition_and_while_a_link_is_down_and_with_an_mtu() -> None
         await net.down("camera", "server", segment="lte")
         await net.readdress("camera", segment="lte")
         assert_kernel_matches(net)
-        assert not reaches(net, "studio", "camera", NEW[0])
-        assert not reaches(net, "server", "camera", NEW[0])
+        assert not arrives(net, "studio", "camera", NEW[0])
+        assert not arrives(net, "server", "camera", NEW[0])
         await net.heal()
         await net.up("camera", "server", segment="lte")
         await check_new(net)
@@ -162,8 +146,8 @@ async def test_in_a_partition_and_while_a_link_is_down_and_with_an_mtu() -> None
 async def test_given_addresses_and_back_and_a_peer_on_one_segment_only() -> None:
     async with running() as net:
         await net.readdress("server", segment="lte", ipv4="10.1.200.9", ipv6="fd00:2::cafe")
-        assert reaches(net, "camera", "server", "10.1.200.9")
-        assert reaches(net, "studio", "server", "fd00:2::cafe")
+        assert arrives(net, "camera", "server", "10.1.200.9")
+        assert arrives(net, "studio", "server", "fd00:2::cafe")
         await net.readdress("camera", segment="lte")
         await net.readdress("camera", segment="lte", ipv4=OLD[0], ipv6=OLD[1])
         await net.readdress("server", segment="lte", ipv4="10.1.0.3", ipv6="fd00:2::3")
@@ -237,7 +221,7 @@ async def test_with_queues_in_the_hub_and_an_access_link() -> None:
         await net.set_access("camera", segment="lte", uplink_kbit=5000, downlink_at="peer")
         await net.readdress("camera", segment="lte", ipv4=OLD[0], ipv6=OLD[1])
         assert_kernel_matches(net)
-        assert reaches(net, "server", "camera", OLD[0])
+        assert arrives(net, "server", "camera", OLD[0])
 
 
 @EQUIPPED

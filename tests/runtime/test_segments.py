@@ -38,9 +38,8 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def crosses(net: Network, source: str, destination: str, *, by: str | None, to: str, family: int = 0) -> bool:
-    """Whether a datagram arrives that is sent from the address on `by` (None: unbound) to the address on `to`."""
-    address = net.peer(destination).addresses[to][family]
+def arrives(net: Network, source: str, destination: str, address: str, *, by: str | None = None) -> bool:
+    """Whether a datagram arrives that is sent to that address, from the address on `by` (None: unbound)."""
     kind = family_of(address)
     with (
         net.peer(destination).socket(kind, socket.SOCK_DGRAM) as receiver,
@@ -53,6 +52,11 @@ def crosses(net: Network, source: str, destination: str, *, by: str | None, to: 
             return receiver.recv(10) == b"x"
         except OSError:
             return False
+
+
+def crosses(net: Network, source: str, destination: str, *, by: str | None, to: str, family: int = 0) -> bool:
+    """Whether a datagram arrives that is sent from the address on `by` (None: unbound) to the address on `to`."""
+    return arrives(net, source, destination, net.peer(destination).addresses[to][family], by=by)
 
 
 async def packets(net: Network, segment: str) -> int:
